@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+import scipy.sparse
+
+# Silent rank promotion hides shape mistakes; our own code spells broadcasts out.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# Every run compiles afresh: tests count compilations.
+jax.config.update("jax_enable_compilation_cache", False)
+
+PAULI = {
+    "I": np.eye(2, dtype=complex),
+    "X": np.array([[0, 1], [1, 0]], complex),
+    "Y": np.array([[0, -1j], [1j, 0]]),
+    "Z": np.diag([1.0 + 0j, -1]),
+}
+
+
+@pytest.fixture(scope="session")
+def word_matrix():
+    """word_matrix({0: "X", 3: "Z"}, n): the Pauli word as a sparse complex128 matrix, by Kronecker
+    products."""
+
+    def build(letters: dict[int, str], n: int):
+        factors = [scipy.sparse.csr_array(PAULI[letters.get(q, "I")]) for q in reversed(range(n))]
+        return functools.reduce(lambda a, b: scipy.sparse.kron(a, b, format="csr"), factors)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def dense(word_matrix):
+    """dense(H, n): the matrix of a PauliSum, from the letters its masks stand for; dense complex128."""
+
+    def build(operator, n: int):
+        total = np.zeros((2**n, 2**n), complex)
+        for x, z, c in zip(operator.x_mask, operator.z_mask, np.asarray(operator.coefficients)):
+            letters = {q: "IXZY"[(x >> q & 1) + 2 * (z >> q & 1)] for q in range(n)}
+            total += c * word_matrix(letters, n).toarray()
+        return total
+
+    return build
