@@ -1,0 +1,220 @@
+"""What a drawing of a circuit shows, and in which column; how it looks is left to text, SVG and matplotlib.
+
+Gates are packed greedily to the left. Widths are in characters; lines of columns are folded at a width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from jax.core import Tracer
+
+from jaxsim import gates
+
+if TYPE_CHECKING:
+    from jaxsim.circuit import Circuit
+    from jaxsim.structure import Instruction
+
+__all__ = ["MAX_GATES", "Column", "Glyph", "Picture", "angle_text", "layout"]
+
+MAX_GATES = 2_000
+"""Gates that are drawn; of longer circuits the first ones."""
+
+MAX_ANGLE_TEXT = 20
+UNKNOWN = "·"
+
+_CAPTIONS = {
+    "id": "I",
+    "sdg": "S†",
+    "tdg": "T†",
+    "sx": "√X",
+    "sxdg": "√X†",
+    "u_phase": "U",
+    "iswap": "iSWAP",
+    "xx_plus_yy": "XX+YY",
+    "xx_minus_yy": "XX-YY",
+    "pauli_rotation": "R",
+    "unitary": "U",
+    "diagonal": "D",
+    "evolve_diagonal": "exp D",
+    "initialize": "|ψ⟩",
+}
+"""What is written in the box of a base row if it is not the name in capitals."""
+
+_TARGET_MARKS = {"x": "not", "z": "control", "swap": "swap"}
+"""Base rows that are drawn as marks on their targets (x and z only under controls)."""
+
+Mark = Literal["control", "not", "swap"]
+
+
+@dataclass(frozen=True)
+class Glyph:
+    """One gate in a picture: a box, marks on wires, or both, joined by a vertical line.
+
+    Attributes:
+        caption: the text in the box.
+        box: first and last wire that the box covers; None if there is no box.
+        ports: for each wire that enters the box, what is written there ("" for nothing).
+        marks: marks on single wires, outside the box.
+        kind: what the gate carries.
+    """
+
+    caption: str
+    box: tuple[int, int] | None
+    ports: dict[int, str]
+    marks: dict[int, Mark]
+    kind: Literal["fixed", "angles", "array"]
+
+    @property
+    def width(self) -> int:
+        """Characters across."""
+        return 1 if self.box is None else len(self.caption) + self.port_width + 4
+
+    @property
+    def port_width(self) -> int:
+        """Characters that the ports take."""
+        return max(map(len, self.ports.values()), default=0)
+
+    @property
+    def stretches(self) -> list[tuple[int, int]]:
+        """First and last wire of the box and of every mark, from top to bottom."""
+        return sorted([(wire, wire) for wire in self.marks] + ([self.box] if self.box else []))
+
+    @property
+    def joints(self) -> list[tuple[int, int]]:
+        """Pairs of wires between which the vertical line runs."""
+        return [(above[1], below[0]) for above, below in pairwise(self.stretches)]
+
+
+@dataclass
+class Column:
+    """Gates above one another.
+
+    Attributes:
+        glyphs: the gates.
+        start: first character, counted from the left end of the wires.
+    """
+
+    glyphs: list[Glyph] = field(default_factory=list)
+    start: int = 0
+
+    @property
+    def width(self) -> int:
+        """Characters across."""
+        return max(glyph.width for glyph in self.glyphs)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A circuit laid out.
+
+    Attributes:
+        labels: names of the wires, of equal length.
+        lines: the columns, folded into lines.
+        notes: sentences to be written below.
+    """
+
+    labels: tuple[str, ...]
+    lines: list[list[Column]]
+    notes: tuple[str, ...]
+
+
+def angle_text(angle: float) -> str:
+    """A number in radians, short; multiples of pi are recognised.
+
+    Example:
+        >>> from jaxsim.drawing_layout import angle_text
+        >>> angle_text(0.5), angle_text(-3 * 3.141592653589793 / 4), angle_text(1 / 3)
+        ('0.5', '-3π/4', '0.3333')
+    """
+    ratio = angle / math.pi
+    share = Fraction(ratio).limit_denominator(16)
+    if not 0 < abs(share) <= 16 or abs(ratio - share) > 1e-9:
+        return f"{angle:.4g}"
+    times = {1: "", -1: "-"}.get(share.numerator, str(share.numerator))
+    return f"{times}π/{share.denominator}" if share.denominator > 1 else f"{times}π"
+
+
+def layout(circuit: Circuit, fold: int) -> Picture:
+    """The picture of a circuit, folded at so many characters (-1: not at all)."""
+    text_of = _angle_texts(circuit)
+    columns: list[Column] = []
+    reached = [0] * circuit.num_wires
+    phases: list[str] = []
+    for instruction in circuit.instructions[:MAX_GATES]:
+        texts = [text_of(slot) for slot in instruction.slots]
+        if not instruction.wires:
+            phases.extend(texts)
+            continue
+        glyph = _glyph(instruction, texts)
+        span = range(glyph.stretches[0][0], glyph.stretches[-1][1] + 1)
+        place = max(reached[wire] for wire in span)
+        for wire in span:
+            reached[wire] = place + 1
+        if place == len(columns):
+            columns.append(Column())
+        columns[place].glyphs.append(glyph)
+    labels = [f"q{wire}: " for wire in range(circuit.num_wires)]
+    longest = max(map(len, labels))
+    notes = [f"global phase: {' + '.join(phases)}"] if phases else []
+    if len(circuit) > MAX_GATES:
+        notes.append(f"The first {MAX_GATES:,} of {len(circuit):,} gates are drawn.")
+    room = math.inf if fold == -1 else fold - longest
+    return Picture(tuple(label.rjust(longest) for label in labels), _folded(columns, room), tuple(notes))
+
+
+def _folded(columns: list[Column], room: float) -> list[list[Column]]:
+    lines: list[list[Column]] = [[]]
+    end = 1
+    for column in columns:
+        if lines[-1] and end + column.width + 2 > room:  # a stroke of wire, and a sign that there is more
+            lines.append([])
+            end = 1
+        column.start = end
+        end += column.width + 1
+        lines[-1].append(column)
+    return lines
+
+
+def _angle_texts(circuit: Circuit) -> Callable[[int], str]:
+    """A function from slots to what is written for the angle."""
+    expressions = dict(circuit.structure.expressions)
+    angles = circuit.angles
+    known = None if isinstance(angles, Tracer) or np.ndim(angles) != 1 else np.asarray(angles, np.float64)
+
+    def text_of(slot: int) -> str:
+        if slot not in expressions:
+            return UNKNOWN if known is None else angle_text(float(known[slot]))
+        text = "".join(c if c.isprintable() else UNKNOWN for c in str(expressions[slot]).replace(" ", ""))
+        return text if len(text) <= MAX_ANGLE_TEXT else text[: MAX_ANGLE_TEXT - 1] + "…"
+
+    return text_of
+
+
+def _glyph(instruction: Instruction, angles: list[str]) -> Glyph:
+    row = gates.resolve(instruction.gate, len(instruction.wires), instruction.controls)
+    controls, targets = instruction.wires[: row.num_controls], instruction.wires[row.num_controls :]
+    kind = "array" if row.operand else "angles" if row.angles else "fixed"
+    if row.base in _TARGET_MARKS and (controls or row.base == "swap"):
+        marks: dict[int, Any] = dict.fromkeys(controls, "control") | dict.fromkeys(
+            targets, _TARGET_MARKS[row.base]
+        )
+        return Glyph("", None, {}, marks, kind)
+    box = (min(targets), max(targets))
+    inside = [wire for wire in controls if box[0] < wire < box[1]]
+    names = instruction.label or ("" if len(targets) == 1 else [str(k) for k in range(len(targets))])
+    ports = dict(zip(targets, names)) if names else dict.fromkeys(targets, "")
+    caption = _CAPTIONS.get(row.base, row.base.upper()) + (f"({', '.join(angles)})" if angles else "")
+    return Glyph(
+        caption,
+        box,
+        ports | dict.fromkeys(inside, "●"),
+        {wire: "control" for wire in controls if wire not in inside},
+        kind,
+    )
