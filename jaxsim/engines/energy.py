@@ -1,0 +1,84 @@
+"""Expectation values with one derivative rule.
+
+`energies` is one `jax.custom_jvp` function: its rule runs the engine backwards once to get the gradient g,
+and returns the tangent <g, d inputs>. As that is linear in the tangents, JAX transposes it for reverse mode
+and differentiates it again for second derivatives: every mode and nesting follows from the one rule, in
+memory that does not grow with
+    depth.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Array, Float
+
+from jaxsim import kernels
+from jaxsim.engines import rotations
+from jaxsim.lowering.observable import LoweredObservable, apply
+
+__all__ = ["energies", "energies_by_backprop"]
+
+
+def energies_by_backprop(
+    program: rotations.Program,
+    data: rotations.Data,
+    values: Array,
+    operands: tuple[Array, ...],
+    state: Array,
+    observables: tuple[LoweredObservable, ...],
+) -> Float[Array, " outputs"]:
+    """Expectation values of the observables in the final state, differentiated by JAX's own rules.
+
+    Args:
+        program, data, values, operands: the circuit, as for `rotations.run`.
+        state: the initial state.
+        observables: what to measure, all on the same state.
+    """
+    final = rotations.run(program, data, values, operands, state)
+    return jnp.stack([kernels.real_overlap(final, apply(o, final)) for o in observables])
+
+
+energies = jax.custom_jvp(energies_by_backprop, nondiff_argnums=(0,))
+"""As `energies_by_backprop`, with the reversible rule. Constants of the lowered circuit (`data`) are not
+differentiated."""
+
+
+@partial(energies.defjvp, symbolic_zeros=True)
+def _rule(program: rotations.Program, primals: Any, tangents: Any) -> tuple[Array, Array]:
+    data, values, operands, state, observables = primals
+    _, d_values, d_operands, d_state, d_observables = tangents
+    final = rotations.run(program, data, values, operands, state)
+    images = [apply(o, final) for o in observables]
+    outputs = jnp.stack([kernels.real_overlap(final, image) for image in images])
+    tangent = jnp.zeros_like(outputs)
+    for k, (observable, change) in enumerate(zip(observables, d_observables, strict=True)):
+        if _perturbed(change.weights):
+            # The expectation value is linear in the coefficients.
+            changed = dataclasses.replace(observable, weights=change.weights)
+            tangent = tangent.at[k].add(kernels.real_overlap(final, apply(changed, final)))
+    if any(map(_perturbed, jax.tree.leaves((d_values, d_operands, d_state), is_leaf=_is_zero))):
+        stack = jnp.stack([final, *(2 * image for image in images)])
+        stack, by_value, by_operand = rotations.reverse(program, data, values, operands, stack)
+        if _perturbed(d_values):
+            tangent = tangent + jnp.sum(by_value * d_values[None], axis=-1)
+        for cotangent, change in zip(by_operand, d_operands, strict=True):
+            if _perturbed(change):
+                axes = tuple(range(1, cotangent.ndim))
+                tangent = tangent + jnp.sum((cotangent * change[None]).real, axis=axes)
+        if _perturbed(d_state):
+            tangent = tangent + kernels.real_overlap(stack[1:], d_state[None])
+    return outputs, tangent
+
+
+def _is_zero(tangent: Any) -> bool:
+    return isinstance(tangent, SymbolicZero)
+
+
+def _perturbed(tangent: Any) -> bool:
+    return not isinstance(tangent, SymbolicZero)

@@ -1,0 +1,519 @@
+"""Circuits as data: any circuit as a list of two-level steps, with arrays for what a kernel needs to know of
+them.
+
+Every gate of the table becomes at most a few steps ``out[j] = u s[j] + v s[j ^ x]`` under a mask of controls
+(`kernels.TwoLevel`): a 1-qubit gate with any controls is one, a Pauli rotation with any controls is one,
+other gates are their rotation form. Runs of 1-qubit gates on a wire are multiplied into one step. What a step
+is and what its angles are is *data*; only the number of steps, rounded up to a bucket, is static. So one
+compiled kernel serves all circuits of one size.
+
+The matrix of a step is exp(i phase) C[0] RZ(a[0]) C[1] RZ(a[1]) ... C[m] with constants C, which absorb all
+concrete angles in double precision. Gates given by arrays stay instructions of their own (`Special`) between
+the runs of steps.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxsim import gates
+from jaxsim.parameters import Call, Expression, Linear, Parameter
+from jaxsim.structure import Instruction, Structure
+
+__all__ = ["Affine", "Lowering", "Repeat", "Special", "StepArrays", "Steps", "bucket", "lower_steps"]
+
+MAX_ANGLES = 3
+"""Angles that one step takes; a run of 1-qubit gates with more opens a second step."""
+
+
+# the static part ------------------------------------------------------------------------------------------
+
+
+class Steps(NamedTuple):
+    """A run of `count` two-level steps, padding included."""
+
+    count: int
+
+
+class Special(NamedTuple):
+    """A gate given by an array, on wires that are compiled in.
+
+    Attributes:
+        gate: unitary, diagonal, evolve_diagonal or initialize.
+        wires: target wires.
+        controls: mask of control wires.
+        operand: which of the circuit's operands.
+        angles: how many angles it takes.
+    """
+
+    gate: str
+    wires: tuple[int, ...]
+    controls: int
+    operand: int
+    angles: int
+
+
+class Repeat(NamedTuple):
+    """`times` repetitions of a sequence of items, run as one loop."""
+
+    times: int
+    items: tuple[Steps | Special | Repeat, ...]
+
+
+Item = Steps | Special | Repeat
+
+
+# the data -------------------------------------------------------------------------------------------------
+
+
+class Affine(NamedTuple):
+    """``sum_k terms[k].coefficient * source[terms[k].index] + offset``: an angle in terms of the values."""
+
+    terms: tuple[tuple[int, float], ...]
+    offset: float
+
+    def __add__(self, other: Affine) -> Affine:  # type: ignore[override]
+        total = dict(self.terms)
+        for index, coefficient in other.terms:
+            total[index] = total.get(index, 0.0) + coefficient
+        kept = tuple((i, c) for i, c in sorted(total.items()) if c != 0.0)
+        return Affine(kept, self.offset + other.offset)
+
+    def scaled(self, factor: float) -> Affine:
+        """The angle times a number."""
+        return Affine(tuple((i, factor * c) for i, c in self.terms), factor * self.offset)
+
+
+NOTHING = Affine((), 0.0)
+
+Matrix = tuple[complex, complex, complex, complex]
+_IDENTITY: Matrix = (1, 0, 0, 1)
+
+
+def _product(a: Matrix, b: Matrix) -> Matrix:
+    return (
+        a[0] * b[0] + a[1] * b[2],
+        a[0] * b[1] + a[1] * b[3],
+        a[2] * b[0] + a[3] * b[2],
+        a[2] * b[1] + a[3] * b[3],
+    )
+
+
+_R = math.sqrt(0.5)
+_HADAMARD: Matrix = (_R, _R, _R, -_R)
+# R_P(a) = V RZ(a) V^dagger
+_AXES: dict[str, tuple[Matrix, Matrix]] = {
+    "X": (_HADAMARD, _HADAMARD),
+    "Y": ((_R, 1j * _R, 1j * _R, _R), (_R, -1j * _R, -1j * _R, _R)),
+    "Z": (_IDENTITY, _IDENTITY),
+}
+
+
+def _rz(angle: float) -> Matrix:
+    half = cmath.exp(-0.5j * angle)
+    return (half, 0, 0, half.conjugate())
+
+
+@dataclass
+class Step:
+    """A two-level step under construction."""
+
+    x: int
+    z: int
+    controls: int
+    sign: float = 1.0
+    constants: list[Matrix] = field(default_factory=lambda: [_IDENTITY])
+    angles: list[Affine] = field(default_factory=list)
+    phase: Affine = NOTHING
+
+    def rotate(self, frame: tuple[Matrix, Matrix], angle: Affine) -> None:
+        """Multiplies V RZ(angle) V^dagger on from the left."""
+        if not angle.terms:
+            self.multiply(_product(_product(frame[0], _rz(angle.offset)), frame[1]))
+            return
+        # The constant part of the angle is folded in double precision.
+        inner = _product(_rz(angle.offset), frame[1]) if angle.offset else frame[1]
+        self.constants[0] = _product(inner, self.constants[0])
+        self.constants.insert(0, frame[0])
+        self.angles.insert(0, Affine(angle.terms, 0.0))
+
+    def multiply(self, matrix: Matrix) -> None:
+        """Multiplies a constant matrix on from the left."""
+        self.constants[0] = _product(matrix, self.constants[0])
+
+    def turn(self, phase: Affine) -> None:
+        """Multiplies exp(i phase) on."""
+        if phase.offset:
+            factor = cmath.exp(1j * phase.offset)
+            self.multiply((factor, 0, 0, factor))
+        if phase.terms:
+            self.phase = self.phase + Affine(phase.terms, 0.0)
+
+    def constant_phase(self) -> complex | None:
+        """The factor if the step is a number times the identity, else None."""
+        m = self.constants[0]
+        if self.angles or self.phase.terms or abs(m[1]) + abs(m[2]) + abs(m[0] - m[3]) > 1e-14:
+            return None
+        return complex(m[0])
+
+
+class StepArrays(NamedTuple):
+    """The steps of a circuit as arrays; axis 0 is the step.
+
+    Attributes:
+        x, z, controls: int32 masks.
+        sign: float, multiplies the lower off-diagonal entry (rotations about words with an even number of Y).
+        constants: (steps, angles + 1, 2, 2) complex.
+        index, scale: (steps, slots, terms): which values, times what, add up to an angle. Slots are the
+            angles and, if there is one, the phase.
+    """
+
+    x: np.ndarray
+    z: np.ndarray
+    controls: np.ndarray
+    sign: np.ndarray
+    constants: np.ndarray
+    index: np.ndarray
+    scale: np.ndarray
+
+
+class Lowering(NamedTuple):
+    """A circuit in the form that an engine runs.
+
+    Attributes:
+        items: what happens, in time order; static.
+        steps: the steps of all runs, concatenated in the order in which items consume them.
+        special_index, special_scale, special_offset: (special angles, terms) and (special angles,): the
+            angles of special items, likewise.
+        atoms: non-affine expressions whose values follow the parameters and the bound angles among the
+            values.
+        num_angles: angles of a step.
+        has_phase: whether the last slot of a step is a phase.
+        used: number of steps without padding.
+    """
+
+    items: tuple[Item, ...]
+    steps: StepArrays
+    special_index: np.ndarray
+    special_scale: np.ndarray
+    special_offset: np.ndarray
+    atoms: tuple[Expression, ...]
+    num_angles: int
+    has_phase: bool
+    used: int
+
+
+def bucket(size: int) -> int:
+    """The size up to which something is padded: 0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, ..."""
+    if size <= 4:
+        return size
+    power = 1 << (size - 1).bit_length()
+    return 3 * power // 4 if size <= 3 * power // 4 else power
+
+
+class _Builder:
+    """Turns instructions into steps and special items."""
+
+    def __init__(self, num_wires: int, keep_phase: bool) -> None:
+        self.num_wires = num_wires
+        self.keep_phase = keep_phase
+        self.pending: dict[int, Step] = {}
+        self.run: list[Step] = []
+        self.sequence: list[list[Step] | tuple[Special, list[Affine]]] = []
+        self.phase = Affine((), 0.0)
+
+    def flush(self, mask: int) -> None:
+        """Emits the 1-qubit gates that wait on the wires in the mask."""
+        for wire in [w for w in self.pending if mask >> w & 1]:
+            self.emit(self.pending.pop(wire))
+
+    def emit(self, step: Step) -> None:
+        factor = step.constant_phase()
+        if factor is not None and not step.controls:
+            self.phase = self.phase + Affine((), cmath.phase(factor))
+        else:
+            self.run.append(step)
+
+    def waiting(self, wire: int, num_angles: int) -> Step:
+        """The step under construction on a wire, with room for so many more angles."""
+        step = self.pending.get(wire)
+        if step is not None and len(step.angles) + num_angles > MAX_ANGLES:
+            self.emit(self.pending.pop(wire))
+            step = None
+        if step is None:
+            step = self.pending[wire] = Step(1 << wire, 1 << wire, 0)
+        return step
+
+    def rotation(self, label: str, wires: tuple[int, ...], angle: Affine, controls: int) -> None:
+        """exp(-i angle/2 P) where all controls are 1."""
+        acting = [(letter, wire) for letter, wire in zip(label, wires, strict=True) if letter != "I"]
+        if not acting:
+            self.add_phase(angle.scaled(-0.5), controls)
+        elif len(acting) == 1 and not controls:
+            letter, wire = acting[0]
+            self.waiting(wire, bool(angle.terms)).rotate(_AXES[letter], angle)
+        else:
+            x = sum(1 << wire for letter, wire in acting if letter in "XY")
+            z = sum(1 << wire for letter, wire in acting if letter in "YZ")
+            self.flush(x | z | controls)
+            step = Step(x, z, controls)
+            if x:
+                # i**(number of Y), with the sign from moving X to the left of Z
+                num_y = (x & z).bit_count()
+                kappa = 1j**num_y * (-1) ** num_y
+                step.sign = 1.0 if num_y % 2 else -1.0
+                into, out = (1, 0, 0, kappa), (1, 0, 0, kappa.conjugate())
+                step.rotate((_product(out, _HADAMARD), _product(_HADAMARD, into)), angle)
+            else:
+                step.rotate(_AXES["Z"], angle)
+            self.emit(step)
+
+    def add_phase(self, phase: Affine, controls: int) -> None:
+        """exp(i phase) where all controls are 1."""
+        if not controls:
+            self.phase = self.phase + phase
+            return
+        self.flush(controls)
+        step = Step(0, 0, controls)
+        step.turn(phase)
+        self.emit(step)
+
+    def one_qubit(
+        self, base: gates.Gate, wire: int, angles: tuple[Affine, ...], controls: int, matrix: Matrix | None
+    ) -> None:
+        """A 1-qubit gate of the table where all controls are 1; `matrix` if its angles are all constant."""
+        if controls:
+            self.flush(controls | 1 << wire)
+            step = Step(1 << wire, 1 << wire, controls)
+        else:
+            step = self.waiting(wire, 0)
+        if matrix is not None:
+            step.multiply(matrix)
+        else:
+            for rotation in gates.rotations(base):
+                angle = _combine(rotation, angles)
+                if rotation.label == "I":
+                    if controls:
+                        step.turn(angle.scaled(-0.5))
+                    else:
+                        self.phase = self.phase + angle.scaled(-0.5)
+                else:
+                    if not controls:
+                        step = self.waiting(wire, bool(angle.terms))
+                    step.rotate(_AXES[rotation.label], angle)
+        if controls:
+            self.emit(step)
+
+    def special(self, item: Special, angles: list[Affine]) -> None:
+        if item.gate == "initialize":
+            # Nothing has acted on its wires: it may as well come first.
+            self.sequence.insert(0, (item, angles))
+            return
+        self.flush(sum(1 << w for w in item.wires) | item.controls)
+        self.sequence.append(self.run)
+        self.run = []
+        self.sequence.append((item, angles))
+
+    def finish(self) -> None:
+        self.flush(-1)
+        if self.keep_phase and (self.phase.terms or self.phase.offset):
+            self.run.append(Step(0, 0, 0))
+            self.run[-1].turn(self.phase)
+        self.sequence.append(self.run)
+        self.run = []
+
+
+def _combine(rotation: gates.Rotation, angles: tuple[Affine, ...]) -> Affine:
+    total = Affine((), rotation.offset)
+    for coefficient, angle in zip(rotation.coefficients, angles, strict=False):
+        if coefficient:
+            total = total + angle.scaled(coefficient)
+    return total
+
+
+def lower_steps(
+    structure: Structure, angles: np.ndarray | None, operands: tuple, *, keep_phase: bool
+) -> Lowering:
+    """The circuit as steps.
+
+    Args:
+        structure: the static part of the circuit.
+        angles: its concrete angle vector, which is folded into the constants; None if it is traced: then
+            angles are taken from the values, where they follow the parameters.
+        operands: its operands; constant 1-qubit unitaries among them are folded.
+        keep_phase: whether the global phase matters.
+    """
+    sources, atoms = _sources(structure, angles)
+    builder = _Builder(structure.num_wires, keep_phase)
+    constant = _constant_matrices(structure, angles)
+    for position, instruction in enumerate(structure.instructions):
+        _add(builder, instruction, sources, constant.get(position), operands)
+    builder.finish()
+    return _assemble(builder.sequence, atoms)
+
+
+def _sources(structure: Structure, angles: np.ndarray | None) -> tuple[list[Affine], tuple[Expression, ...]]:
+    """Each slot's angle in terms of the values: parameters, then (if traced) all slots, then non-affine
+    atoms."""
+    first_slot = len(structure.parameters)
+    first_atom = first_slot + (structure.num_slots if angles is None else 0)
+    place: dict[Expression, int] = {p: k for k, p in enumerate(structure.parameters)}
+    atoms: list[Expression] = []
+
+    def index_of(atom: Expression) -> int:
+        if atom not in place:
+            place[atom] = first_atom + len(atoms)
+            atoms.append(atom)
+        return place[atom]
+
+    if angles is None:
+        sources = [Affine(((first_slot + s, 1.0),), 0.0) for s in range(structure.num_slots)]
+    else:
+        sources = [Affine((), float(a)) for a in angles]
+    for slot, expression in structure.expressions:
+        if isinstance(expression, Linear):
+            terms = tuple(sorted((index_of(atom), c) for atom, c in expression.terms))
+            sources[slot] = Affine(terms, expression.constant)
+        elif isinstance(expression, Parameter | Call):
+            sources[slot] = Affine(((index_of(expression), 1.0),), 0.0)
+    return sources, tuple(atoms)
+
+
+def _constant_matrices(structure: Structure, angles: np.ndarray | None) -> dict[int, Matrix]:
+    """Matrices of the 1-qubit gates (under whatever controls) whose angles are all known, by position."""
+    waiting = {slot for slot, _ in structure.expressions}
+    groups: dict[str, list[tuple[int, tuple[int, ...]]]] = {}
+    for position, i in enumerate(structure.instructions):
+        base = gates.GATES[gates.GATES[i.gate].base]
+        if base.num_wires == 1 and not (base.angles and (angles is None or waiting.intersection(i.slots))):
+            groups.setdefault(base.name, []).append((position, i.slots))
+    found: dict[int, Matrix] = {}
+    for name, members in groups.items():
+        if not gates.GATES[name].angles:
+            matrix = tuple(gates.matrix(name).reshape(4).tolist())
+            found.update({position: matrix for position, _ in members})
+        elif angles is not None:
+            columns = np.asarray(angles, np.float64)[np.array([slots for _, slots in members])].T
+            matrices = gates.matrix(name, list(columns)).reshape(-1, 4).tolist()
+            found.update({p: tuple(m) for (p, _), m in zip(members, matrices, strict=True)})
+    return found
+
+
+def _add(
+    builder: _Builder, i: Instruction, sources: list[Affine], matrix: Matrix | None, operands: tuple
+) -> None:
+    row = gates.GATES[i.gate]
+    base = gates.GATES[row.base]
+    num_controls = row.num_controls + i.controls
+    controls = sum(1 << w for w in i.wires[:num_controls])
+    wires = i.wires[num_controls:]
+    angles = tuple(sources[s] for s in i.slots)
+    if i.operand is not None:
+        operand = operands[i.operand]
+        if base.name == "unitary" and len(wires) == 1 and isinstance(operand, np.ndarray):
+            builder.one_qubit(base, wires[0], (), controls, tuple(operand.reshape(4).tolist()))
+        else:
+            builder.special(Special(base.name, wires, controls, i.operand, len(angles)), list(angles))
+    elif base.name == "pauli_rotation":
+        builder.rotation(i.label, wires, angles[0], controls)
+    elif base.num_wires == 1:
+        builder.one_qubit(base, wires[0], angles, controls, matrix)
+    else:
+        for rotation in gates.rotations(base):
+            builder.rotation(rotation.label, wires, _combine(rotation, angles), controls)
+
+
+# lists to arrays ------------------------------------------------------------------------------------------
+
+
+def _assemble(
+    sequence: list[list[Step] | tuple[Special, list[Affine]]], atoms: tuple[Expression, ...]
+) -> Lowering:
+    real = [step for part in sequence if isinstance(part, list) for step in part]
+    num_angles = max((len(step.angles) for step in real), default=0)
+    has_phase = any(step.phase.terms for step in real)
+    terms = bucket(max((len(a.terms) for s in real for a in (*s.angles, s.phase)), default=1) or 1)
+    items: list[Item] = []
+    padded: list[Step | None] = []
+    special_angles: list[Affine] = []
+    for part in sequence:
+        if isinstance(part, tuple):
+            items.append(part[0])
+            special_angles.extend(part[1])
+        elif part:
+            count = bucket(len(part))
+            items.append(Steps(count))
+            padded.extend(part)
+            padded.extend([None] * (count - len(part)))
+    shape = (len(padded), num_angles + has_phase, terms)
+    constants = np.zeros((len(padded), num_angles + 1, 2, 2), np.complex128)
+    constants[:, :, 0, 0] = constants[:, :, 1, 1] = 1
+    arrays = StepArrays(
+        x=np.zeros(len(padded), np.int32),
+        z=np.zeros(len(padded), np.int32),
+        controls=np.zeros(len(padded), np.int32),
+        sign=np.ones(len(padded), np.float64),
+        constants=constants,
+        index=np.zeros(shape, np.int32),
+        scale=np.zeros(shape, np.float64),
+    )
+    for k, step in enumerate(padded):
+        if step is not None:
+            arrays.x[k], arrays.z[k], arrays.controls[k], arrays.sign[k] = (
+                step.x,
+                step.z,
+                step.controls,
+                step.sign,
+            )
+            arrays.constants[k, : len(step.constants)] = np.array(step.constants).reshape(-1, 2, 2)
+            slots = [(a, angle) for a, angle in enumerate(step.angles)]
+            if step.phase.terms:
+                slots.append((num_angles, step.phase))
+            for a, angle in slots:
+                for t, (index, coefficient) in enumerate(angle.terms):
+                    arrays.index[k, a, t], arrays.scale[k, a, t] = index, coefficient
+    special_terms = bucket(max((len(a.terms) for a in special_angles), default=1) or 1)
+    special_index = np.zeros((len(special_angles), special_terms), np.int32)
+    special_scale = np.zeros((len(special_angles), special_terms), np.float64)
+    for k, angle in enumerate(special_angles):
+        for t, (index, coefficient) in enumerate(angle.terms):
+            special_index[k, t], special_scale[k, t] = index, coefficient
+    special_offset = np.array([angle.offset for angle in special_angles], np.float64)
+    return Lowering(
+        items=_roll(tuple(items)),
+        steps=arrays,
+        special_index=special_index,
+        special_scale=special_scale,
+        special_offset=special_offset,
+        atoms=atoms,
+        num_angles=num_angles,
+        has_phase=has_phase,
+        used=len(real),
+    )
+
+
+def _roll(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """Repeated sequences of items as loops: at each place the repetition that covers most."""
+    rolled: list[Item] = []
+    start = 0
+    while start < len(items):
+        best = (0, 0)
+        for period in range(1, (len(items) - start) // 2 + 1):
+            body, times = items[start : start + period], 1
+            while items[start + times * period : start + (times + 1) * period] == body:
+                times += 1
+            if times > 1 and times * period > best[0] * best[1]:
+                best = (times, period)
+        times, period = best
+        if times:
+            rolled.append(Repeat(times, items[start : start + period]))
+            start += times * period
+        else:
+            rolled.append(items[start])
+            start += 1
+    return tuple(rolled)

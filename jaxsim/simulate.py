@@ -1,0 +1,415 @@
+"""What one asks of a circuit: pure functions of circuits, observables and keys.
+
+All work on circuits whose parameters have values, numbers or JAX values alike, inside and outside `jit`,
+`grad`, `vmap`, `jvp` and their nestings. The state's dtype is complex64 unless `dtype` says otherwise.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float, UInt8
+
+from jaxsim import batch, kernels, sampling
+from jaxsim.batch import Lowered
+from jaxsim.circuit import Circuit
+from jaxsim.leaves import known
+from jaxsim.lowering.observable import apply
+from jaxsim.observables import PauliSum
+
+__all__ = [
+    "amplitudes",
+    "counts",
+    "entropy",
+    "expectation",
+    "fidelity",
+    "overlap",
+    "probabilities",
+    "reduced_density_matrix",
+    "sample",
+    "statevector",
+    "unitary",
+    "variance",
+]
+
+MAX_UNITARY_WIRES = 13
+"""A unitary on more qubits would take more than a gigabyte."""
+
+
+def _closed(name: str, circuit: Circuit) -> Circuit:
+    if not isinstance(circuit, Circuit):
+        raise TypeError(f"{name} takes a Circuit, but a {type(circuit).__name__} was given.")
+    open_parameters = circuit.parameters
+    if open_parameters:
+        names = ", ".join(p.name for p in open_parameters[:5]) + (", ..." if len(open_parameters) > 5 else "")
+        raise ValueError(
+            f"{name}: the circuit has unbound parameters: {names}. Give them values with bind(values), or use "
+            "compile(circuit, ...) for a function of them."
+        )
+    return circuit
+
+
+def _initial(name: str, circuit: Circuit, initial_state: Any, dtype: Any) -> Any:
+    return batch.check_initial_state(name, initial_state, circuit.num_wires, dtype)
+
+
+def _lower(name: str, circuit: Circuit, observable: Any = None, **options: Any) -> Lowered:
+    return batch.lower(_closed(name, circuit), observable, **options)
+
+
+def _no_values(row: Lowered) -> np.ndarray:
+    return np.zeros(0, row.data.sign.dtype)
+
+
+def _chosen_wires(name: str, wires: Sequence[int] | None, num_wires: int) -> tuple[int, ...]:
+    if wires is None:
+        return tuple(range(num_wires))
+    chosen: tuple[Any, ...] = tuple(wires) if isinstance(wires, Iterable) else (wires,)
+    for wire in chosen:
+        if isinstance(wire, bool | np.bool_) or not isinstance(wire, numbers.Integral):
+            raise TypeError(f"{name}: a wire is an integer, but {wire!r} was given.")
+        if not 0 <= int(wire) < num_wires:
+            raise ValueError(
+                f"{name}: wire {wire} is out of range for a circuit of {num_wires} qubits (0 to {num_wires - 1})."
+            )
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise ValueError(f"{name}: wires must name at least one qubit, each once, but {chosen} was given.")
+    return tuple(int(wire) for wire in chosen)
+
+
+def _positive_shots(name: str, shots: Any) -> int:
+    if isinstance(shots, bool) or not isinstance(shots, numbers.Integral):
+        raise TypeError(f"{name}: shots is an integer, but {shots!r} was given.")
+    if shots < 1:
+        raise ValueError(f"{name}: shots must be at least 1, but {shots} was given.")
+    return int(shots)
+
+
+def _check_key(name: str, key: Any) -> None:
+    if not (
+        isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.shape == ()
+    ):
+        raise TypeError(
+            f"{name} draws with a key: give jax.random.key(seed), not {type(key).__name__} {key!r:.40}."
+        )
+
+
+def _basis_index(name: str, outcome: Any, num_wires: int) -> int:
+    if isinstance(outcome, str):
+        if len(outcome) != num_wires or set(outcome) - {"0", "1"}:
+            raise ValueError(
+                f"{name}: an outcome of {num_wires} qubits is a string of {num_wires} characters 0 and 1, "
+                f"but {outcome!r} was given."
+            )
+        return int(outcome, 2)
+    if isinstance(outcome, bool) or not isinstance(outcome, numbers.Integral):
+        raise TypeError(f"{name}: an outcome is an index or a string of 0 and 1, but {outcome!r} was given.")
+    if not 0 <= outcome < 2**num_wires:
+        raise ValueError(
+            f"{name}: index {outcome} is out of range for {num_wires} qubits (0 to {2**num_wires - 1})."
+        )
+    return int(outcome)
+
+
+# kernels: one compilation for all circuits of a size --------------------------------------------------------
+
+
+@jax.jit
+def _state(row: Lowered, initial_state: Any) -> Array:
+    return batch.row_state(row, jnp.zeros(0), initial_state)
+
+
+@jax.jit
+def _values(row: Lowered, initial_state: Any) -> Array:
+    return batch.row_values(row, jnp.zeros(0), initial_state)
+
+
+@jax.jit
+def _variances(row: Lowered, initial_state: Any) -> Array:
+    state = batch.row_state(row, jnp.zeros(0), initial_state)
+    images = jnp.stack([apply(o, state) for o in jax.tree.map(jnp.asarray, row.observables)])
+    means = kernels.real_overlap(images, kernels.on_each(state, images))
+    result = jnp.maximum(kernels.real_overlap(images, images) - means**2, 0)
+    return result[0] if row.single else result
+
+
+@partial(jax.jit, static_argnames=("wires",))
+def _probabilities(row: Lowered, initial_state: Any, wires: tuple[int, ...]) -> Array:
+    p = kernels.probabilities(batch.row_state(row, jnp.zeros(0), initial_state))
+    return kernels.marginal(p, wires, row.num_wires)
+
+
+@partial(jax.jit, static_argnames=("shots",))
+def _samples(row: Lowered, initial_state: Any, key: Array, shots: int) -> Array:
+    p = kernels.probabilities(batch.row_state(row, jnp.zeros(0), initial_state))
+    return sampling.sample_bits(key, p, shots)
+
+
+@jax.jit
+def _columns(row: Lowered) -> Array:
+    basis = jnp.eye(2**row.num_wires, dtype=row.dtype)
+    return jax.vmap(lambda column: batch.row_state(row, jnp.zeros(0), column))(basis).T
+
+
+@partial(jax.jit, static_argnames=("wires",))
+def _reduced(row: Lowered, initial_state: Any, wires: tuple[int, ...]) -> Array:
+    state = batch.row_state(row, jnp.zeros(0), initial_state)
+    index = kernels.spread_index(row.num_wires, wires)
+    columns = kernels.gather(state, index).reshape(-1, 2 ** len(wires))
+    return jnp.matmul(columns.T, jnp.conj(columns), precision=jax.lax.Precision.HIGHEST)
+
+
+# states -----------------------------------------------------------------------------------------------------
+
+
+def statevector(
+    circuit: Circuit, *, initial_state: Any = None, dtype: Any = None, engine: str = "auto"
+) -> Complex[Array, " dim"]:
+    """The final state, (2**n,); entry j has the qubits in the bits of j.
+
+    Args:
+        circuit: without open parameters.
+        initial_state: (2**n,) complex to start from instead of |0...0>; differentiable.
+        dtype: complex64 (default) or complex128.
+        engine: as for `compile`.
+
+    Raises:
+        ValueError: unbound parameters, wrong shape, complex128 without x64.
+
+    Example:
+        >>> import jaxsim as js
+        >>> js.statevector(js.Circuit(2).h(0).cx(0, 1)).real.round(4).tolist()
+        [0.707099974155426, 0.0, 0.0, 0.707099974155426]
+    """
+    row = _lower("statevector", circuit, dtype=dtype, engine=engine)
+    return _state(row, _initial("statevector", circuit, initial_state, row.dtype))
+
+
+def amplitudes(circuit: Circuit, outcomes: Any, **options: Any) -> Complex[Array, " outcomes"]:
+    """Amplitudes of some basis states.
+
+    Args:
+        circuit: without open parameters.
+        outcomes: basis indices, or strings of 0 and 1 with qubit 0 rightmost.
+        options: as for `statevector`.
+
+    Example:
+        >>> import jaxsim as js
+        >>> abs(js.amplitudes(js.Circuit(2).x(0), ["01", "10"])).tolist()
+        [1.0, 0.0]
+    """
+    if isinstance(outcomes, str | numbers.Integral):
+        raise TypeError(f"amplitudes takes a list of outcomes, such as [{outcomes!r}], but {outcomes!r} was given.")
+    state = statevector(circuit, **options)
+    indices = [_basis_index("amplitudes", o, circuit.num_wires) for o in outcomes]
+    return state[np.array(indices, np.int32)]
+
+
+def unitary(circuit: Circuit, *, dtype: Any = None, engine: str = "auto") -> Complex[Array, "dim dim"]:
+    """The circuit's matrix, (2**n, 2**n), global phase included.
+
+    Raises:
+        ValueError: more than 13 qubits, or a circuit that prepares a state with `initialize`.
+    """
+    row = _lower("unitary", circuit, dtype=dtype, engine=engine)
+    if circuit.num_wires > MAX_UNITARY_WIRES:
+        raise ValueError(
+            f"unitary: the matrix of {circuit.num_wires} qubits is too large; the most is {MAX_UNITARY_WIRES}."
+        )
+    if any(i.gate == "initialize" for i in circuit.instructions):
+        raise ValueError("unitary: a circuit that prepares a state with initialize has no matrix.")
+    return _columns(row)
+
+
+def overlap(bra: Circuit, ket: Circuit, **options: Any) -> Complex[Array, ""]:
+    """<bra|ket> of the final states of two circuits on as many qubits."""
+    bra, ket = _closed("overlap", bra), _closed("overlap", ket)
+    if bra.num_wires != ket.num_wires:
+        raise ValueError(f"overlap: the circuits have {bra.num_wires} and {ket.num_wires} qubits.")
+    return kernels.overlap(statevector(bra, **options), statevector(ket, **options))
+
+
+def fidelity(a: Circuit, b: Circuit, **options: Any) -> Float[Array, ""]:
+    """|<a|b>|**2 of the final states of two circuits on as many qubits."""
+    inner = overlap(a, b, **options)
+    return inner.real**2 + inner.imag**2
+
+
+# expectation values -----------------------------------------------------------------------------------------
+
+
+def expectation(
+    circuit: Circuit,
+    observable: PauliSum | Sequence[PauliSum],
+    *,
+    initial_state: Any = None,
+    dtype: Any = None,
+    engine: str = "auto",
+    diff: str = "adjoint",
+) -> Float[Array, " outputs"]:
+    """Expectation value of an observable, or of several on one run of the circuit.
+
+    Args:
+        circuit: without open parameters.
+        observable: a sum with real coefficients: the result is a scalar; or a sequence of m of them: (m,).
+        initial_state: (2**n,) complex to start from instead of |0...0>.
+        dtype: complex64 (default) or complex128, of the state; the result is its real counterpart.
+        engine: as for `compile`.
+        diff: "adjoint" differentiates by undoing the circuit, in memory flat in depth and in every mode;
+            "backprop" is JAX's own.
+
+    Raises:
+        ValueError: unbound parameters, observable on wires that the circuit lacks, complex coefficients.
+
+    Example:
+        >>> import jax, jaxsim as js
+        >>> energy = lambda a: js.expectation(js.Circuit(1).ry(a, 0), js.Z(0))
+        >>> round(float(jax.grad(energy)(0.5)), 4)  # -sin(0.5)
+        -0.4794
+    """
+    row = _lower("expectation", circuit, observable, dtype=dtype, engine=engine, diff=diff)
+    return _values(row, _initial("expectation", circuit, initial_state, row.dtype))
+
+
+def variance(
+    circuit: Circuit,
+    observable: PauliSum | Sequence[PauliSum],
+    *,
+    initial_state: Any = None,
+    dtype: Any = None,
+    engine: str = "auto",
+) -> Float[Array, " outputs"]:
+    """Variance <H**2> - <H>**2 of an observable (a scalar) or of m of them ((m,)); arguments as for
+    `expectation`."""
+    row = _lower("variance", circuit, observable, dtype=dtype, engine=engine)
+    return _variances(row, _initial("variance", circuit, initial_state, row.dtype))
+
+
+# measurement ------------------------------------------------------------------------------------------------
+
+
+def probabilities(
+    circuit: Circuit,
+    wires: Sequence[int] | None = None,
+    *,
+    initial_state: Any = None,
+    dtype: Any = None,
+    engine: str = "auto",
+) -> Float[Array, " outcomes"]:
+    """Probabilities of the outcomes on `wires` (all by default), (2**k,); bit k of an outcome is
+    ``wires[k]``.
+
+    Example:
+        >>> import jaxsim as js
+        >>> js.probabilities(js.Circuit(2).h(0).cx(0, 1), [1]).round(4).tolist()
+        [0.5, 0.5]
+    """
+    row = _lower("probabilities", circuit, dtype=dtype, engine=engine)
+    chosen = _chosen_wires("probabilities", wires, circuit.num_wires)
+    return _probabilities(row, _initial("probabilities", circuit, initial_state, row.dtype), chosen)
+
+
+def sample(
+    circuit: Circuit,
+    key: Array,
+    shots: int,
+    wires: Sequence[int] | None = None,
+    *,
+    initial_state: Any = None,
+    dtype: Any = None,
+    engine: str = "auto",
+) -> UInt8[Array, "shots wires"]:
+    """Measurement outcomes: (shots, k) bits, column k is ``wires[k]``.
+
+    With one key, the first outcomes are the same for any larger number of shots. Needs memory for the state
+    and for the result, never for shots x 2**n.
+
+    Args:
+        circuit: without open parameters.
+        key: ``jax.random.key(seed)``.
+        shots: a positive integer.
+        wires: which qubits; all of them by default.
+
+    Example:
+        >>> import jax, jaxsim as js
+        >>> bits = js.sample(js.Circuit(2).h(0).cx(0, 1), jax.random.key(0), 100)
+        >>> bits.shape, bool((bits[:, 0] == bits[:, 1]).all())
+        ((100, 2), True)
+    """
+    row = _lower("sample", circuit, dtype=dtype, engine=engine)
+    chosen = _chosen_wires("sample", wires, circuit.num_wires)
+    shots = _positive_shots("sample", shots)
+    _check_key("sample", key)
+    bits = _samples(row, _initial("sample", circuit, initial_state, row.dtype), key, shots)
+    return bits if chosen == tuple(range(circuit.num_wires)) else bits[:, np.array(chosen)]
+
+
+def counts(
+    circuit: Circuit, key: Array, shots: int, wires: Sequence[int] | None = None, **options: Any
+) -> dict[str, int]:
+    """How often each outcome occurs: strings with ``wires[0]`` rightmost, most frequent first.
+
+    Not for use under `jit`: the result is a Python dictionary. Arguments as for `sample`.
+
+    Example:
+        >>> import jax, jaxsim as js
+        >>> js.counts(js.Circuit(2).x(1), jax.random.key(0), 100)
+        {'10': 100}
+    """
+    bits = known(sample(circuit, key, shots, wires, **options))
+    if bits is None:
+        raise TypeError("counts gives a Python dictionary, which jit, vmap and grad do not take; use sample there.")
+    outcomes, numbers = np.unique(bits[:, ::-1], axis=0, return_counts=True)
+    order = np.lexsort((np.arange(len(numbers)), -numbers))
+    return {"".join(map(str, outcomes[k])): int(numbers[k]) for k in order}
+
+
+# subsystems -------------------------------------------------------------------------------------------------
+
+
+def reduced_density_matrix(
+    circuit: Circuit,
+    wires: Sequence[int],
+    *,
+    initial_state: Any = None,
+    dtype: Any = None,
+    engine: str = "auto",
+) -> Complex[Array, "dim dim"]:
+    """The state of some of the qubits, (2**k, 2**k); ``wires[0]`` is the least significant bit.
+
+    Example:
+        >>> import jaxsim as js
+        >>> js.reduced_density_matrix(js.Circuit(2).h(0).cx(0, 1), [0]).real.round(4).tolist()
+        [[0.5, 0.0], [0.0, 0.5]]
+    """
+    row = _lower("reduced_density_matrix", circuit, dtype=dtype, engine=engine)
+    chosen = _chosen_wires("reduced_density_matrix", wires, circuit.num_wires)
+    if len(chosen) > MAX_UNITARY_WIRES:
+        raise ValueError(
+            f"reduced_density_matrix: at most {MAX_UNITARY_WIRES} wires, but {len(chosen)} were given."
+        )
+    return _reduced(row, _initial("reduced_density_matrix", circuit, initial_state, row.dtype), chosen)
+
+
+def entropy(circuit: Circuit, wires: Sequence[int], *, base: float = 2.0, **options: Any) -> Float[Array, ""]:
+    """Von Neumann entropy of some of the qubits, -tr(rho log rho); in bits unless `base` says otherwise.
+
+    Example:
+        >>> import jaxsim as js
+        >>> round(float(js.entropy(js.Circuit(2).h(0).cx(0, 1), [0])), 4)
+        1.0
+    """
+    if not base > 1:
+        raise ValueError(f"entropy: base must be greater than 1, but {base!r} was given.")
+    rho = reduced_density_matrix(circuit, wires, **options)
+    weights = jnp.linalg.eigvalsh(rho)
+    positive = weights > jnp.finfo(weights.dtype).eps
+    # The inner where keeps the derivative finite where a weight is zero.
+    terms = jnp.where(positive, weights * jnp.log(jnp.where(positive, weights, 1)), 0)
+    return -jnp.sum(terms) / np.log(base).astype(weights.dtype)
