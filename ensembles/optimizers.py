@@ -1,0 +1,546 @@
+"""Optimisers as mergeable pytrees: optax rules whose hyperparameters are data.
+
+An `Optimizer` is a registered pytree. Its static part is the name of a rule and its flags, so it says what
+gets compiled; its leaves are the hyperparameters, strong float32 scalars, so programs with different learning
+rates share one compiled call. The signature of each public function below is its row of the table: parameters
+whose default is True or False are flags, the others hyperparameters, and a hyperparameter left at None is
+absent.
+
+`init` and `update` are pure functions for use inside `jit` and `vmap`; they build the optax rule from the
+leaves while tracing.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import numbers
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.core import Tracer
+
+from ensembles.rounding import ZERO, rounded
+
+__all__ = [
+    "RULES",
+    "Identity",
+    "Optimizer",
+    "Rule",
+    "adabelief",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "amsgrad",
+    "as_optimizer",
+    "init",
+    "lamb",
+    "lion",
+    "nadam",
+    "nadamw",
+    "radam",
+    "rmsprop",
+    "rprop",
+    "sgd",
+    "update",
+    "yogi",
+]
+
+Schedule = Callable[[Any], Any]
+_P = ParamSpec("_P")
+
+
+class Identity:
+    """A static value that equals only itself: the object given, not one that looks like it.
+
+    >>> Identity(optax.adam(0.1)) == Identity(optax.adam(0.1))
+    False
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Identity) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return hash(id(self.value))
+
+    def __repr__(self) -> str:
+        return f"<{getattr(self.value, '__qualname__', type(self.value).__name__)} at {id(self.value):#x}>"
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["hyperparameters", "zero"], meta_fields=["kind", "static"]
+)
+@dataclass(frozen=True, repr=False)
+class Optimizer:
+    """An update rule and its hyperparameters; made by `adam`, `sgd`, ... or `as_optimizer`.
+
+    A pytree: optimisers with equal tree structure differ in numbers only and share compiled calls.
+
+    Attributes:
+        kind: name of the row in `RULES`, or "optax" for an optax transformation used as given.
+        static: pairs (name, value) of what is compiled in: flags, and schedules or transformations by
+            identity.
+        hyperparameters: name -> strong float32 scalar, the leaves.
+        zero: a leaf that is always -0.0; `ensembles.rounding` says what it is for.
+
+    Example:
+        >>> from ensembles.optimizers import adam
+        >>> jax.tree.structure(adam(0.1)) == jax.tree.structure(adam(0.2))
+        True
+    """
+
+    kind: str
+    static: tuple[tuple[str, Any], ...]
+    hyperparameters: dict[str, Any]
+    zero: Any = field(default=ZERO)
+
+    def __repr__(self) -> str:
+        shown = {**self.hyperparameters, **{name: value for name, value in self.static if value is not False}}
+        # str, not repr: a float32 then reads 0.1.
+        return f"{self.kind}({', '.join(f'{name}={value!s}' for name, value in shown.items())})"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row of the table of update rules.
+
+    Attributes:
+        name: what users call it.
+        optax_rule: the optax function that makes the transformation from hyperparameters and flags.
+        hyperparameters: names of the numbers, learning_rate first.
+        flags: names of the booleans.
+        elementwise: whether each parameter's update depends on that parameter's gradients alone.
+        schedules: whether the learning rate may be a function of the step.
+        make: the public function.
+    """
+
+    name: str
+    optax_rule: Callable[..., optax.GradientTransformation]
+    hyperparameters: tuple[str, ...]
+    flags: tuple[str, ...]
+    elementwise: bool
+    schedules: bool
+    make: Callable[..., Optimizer]
+
+
+RULES: dict[str, Rule] = {}
+
+# Rates of exponential forgetting lie in [0, 1); every other hyperparameter is a finite number >= 0.
+_FORGETTING = frozenset({"b1", "b2", "decay", "momentum"})
+
+
+def _rule(
+    optax_rule: Callable[..., optax.GradientTransformation],
+    *,
+    elementwise: bool = True,
+    schedules: bool = True,
+) -> Callable[[Callable[_P, Optimizer]], Callable[_P, Optimizer]]:
+    """Enter a function's signature as a row of `RULES`; calling it validates and makes an `Optimizer`."""
+
+    def enter(function: Callable[_P, Optimizer]) -> Callable[_P, Optimizer]:
+        name = function.__name__
+        signature = inspect.signature(function)
+        flags = tuple(p.name for p in signature.parameters.values() if isinstance(p.default, bool))
+
+        @functools.wraps(function)
+        def make(*args: _P.args, **kwargs: _P.kwargs) -> Optimizer:
+            given = signature.bind(*args, **kwargs)
+            given.apply_defaults()
+            return _optimizer(RULES[name], given.arguments)
+
+        hyperparameters = tuple(p for p in signature.parameters if p not in flags)
+        RULES[name] = Rule(name, optax_rule, hyperparameters, flags, elementwise, schedules, make)
+        return make
+
+    return enter
+
+
+def _optimizer(rule: Rule, given: dict[str, Any]) -> Optimizer:
+    static: list[tuple[str, Any]] = []
+    for name in rule.flags:
+        if not isinstance(given[name], (bool, np.bool_)):
+            raise TypeError(
+                f"{rule.name}: {name} must be True or False, but {given[name]!r} of type "
+                f"{type(given[name]).__name__} was given."
+            )
+        static.append((name, bool(given[name])))
+    if given.get("nesterov") and "momentum" in rule.hyperparameters and given["momentum"] is None:
+        raise ValueError(
+            f"{rule.name}: nesterov=True needs a momentum, but momentum is None. Give one, for example "
+            f"momentum=0.9."
+        )
+    numbers_given = {name: given[name] for name in rule.hyperparameters if given[name] is not None}
+    if callable(numbers_given.get("learning_rate")):
+        if not rule.schedules:
+            raise TypeError(
+                f"{rule.name}: learning_rate must be a number, because this rule adapts its own step sizes "
+                f"and takes no schedule, but {numbers_given['learning_rate']!r} was given."
+            )
+        static.append(("learning_rate", Identity(numbers_given.pop("learning_rate"))))
+    elif "learning_rate" not in numbers_given:
+        raise TypeError(
+            f"{rule.name}: learning_rate must be a number or an optax schedule, but None was given. "
+            f"Write for example {rule.name}(0.1)."
+        )
+    return Optimizer(
+        rule.name,
+        tuple(static),
+        {name: _number(rule.name, name, value) for name, value in numbers_given.items()},
+    )
+
+
+def _number(kind: str, name: str, value: Any) -> Any:
+    """One hyperparameter as a strong float32 scalar; traced values pass, for derivatives by them."""
+    if isinstance(value, Tracer):
+        return jnp.asarray(value, jnp.float32)
+    if isinstance(value, (np.ndarray, jax.Array)) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        hint = " For several values make one program for each." if np.ndim(value) else ""
+        raise TypeError(
+            f"{kind}: {name} must be a real number, but {value!r} of type {type(value).__name__} was "
+            f"given.{hint}"
+        )
+    # Range and finiteness are judged after rounding to float32, which is what the rule computes with.
+    with np.errstate(over="ignore"):
+        number = np.float32(value)
+    if name in _FORGETTING:
+        if not 0 <= number < 1:
+            raise ValueError(f"{kind}: {name} must lie in [0, 1) as a float32, but {value!r} was given.")
+    elif not (math.isfinite(number) and number >= 0):
+        raise ValueError(
+            f"{kind}: {name} must be a finite number >= 0 as a float32, but {value!r} was given."
+        )
+    return number
+
+
+def as_optimizer(optimizer: Any) -> Optimizer:
+    """An `Optimizer` from what a user gave: one as it is, an optax transformation kept by identity.
+
+    Programs share a compiled call if they hold the *same* transformation object; with `adam` & co. they
+    share it whatever the hyperparameters.
+
+    Errors: TypeError for anything else.
+
+    Example:
+        >>> import optax
+        >>> from ensembles.optimizers import as_optimizer
+        >>> as_optimizer(optax.chain(optax.clip(1.0), optax.adam(0.1))).kind
+        'optax'
+    """
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if isinstance(optimizer, optax.GradientTransformation):
+        return Optimizer("optax", (("transformation", Identity(optimizer)),), {})
+    names = ", ".join(RULES)
+    extra = " It is a function: call it with a learning rate." if callable(optimizer) else ""
+    raise TypeError(
+        f"optimizer: {optimizer!r} of type {type(optimizer).__name__} was given.{extra} Write for example "
+        f"ensembles.adam(0.1) (there are {names}), or give an optax transformation such as optax.adam(0.1)."
+    )
+
+
+def _transformation(
+    optimizer: Optimizer, hyperparameters: dict[str, Any]
+) -> optax.GradientTransformationExtraArgs:
+    static = {name: value.value if isinstance(value, Identity) else value for name, value in optimizer.static}
+    if optimizer.kind == "optax":
+        return optax.with_extra_args_support(static["transformation"])
+    rule = RULES[optimizer.kind].optax_rule
+    return optax.with_extra_args_support(rule(**hyperparameters, **static))
+
+
+def _hyperparameters(optimizer: Optimizer, parameters: Any) -> dict[str, Any]:
+    # In the parameters' dtype: a float32 1 - b2**t would cost float64 programs half of their digits.
+    dtype = jnp.result_type(*jax.tree.leaves(parameters))
+    return {name: jnp.asarray(value, dtype) for name, value in optimizer.hyperparameters.items()}
+
+
+def _strong(value: Any, like: Any = None) -> jax.Array:
+    """`value` as an array without weak type, in the dtype of `like`: a scan's carry keeps its type."""
+    array = jnp.asarray(value)
+    dtype = array.dtype if like is None else like.dtype
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return array
+    return jnp.asarray(array, dtype)
+
+
+def init(optimizer: Optimizer, parameters: Any) -> Any:
+    """The optimiser's state before the first step.
+
+    Args:
+        optimizer: as made by `adam` & co. or `as_optimizer`.
+        parameters: pytree of real arrays.
+
+    Returns:
+        a pytree of arrays without weak types, whose shapes and dtypes `update` keeps.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ensembles import optimizers
+        >>> optimizers.init(optimizers.sgd(0.1, momentum=0.9), jnp.zeros(3))[0].trace.shape
+        (3,)
+    """
+    transformation = _transformation(optimizer, _hyperparameters(optimizer, parameters))
+    return jax.tree.map(_strong, transformation.init(parameters))
+
+
+def update(
+    optimizer: Optimizer, gradients: Any, state: Any, parameters: Any, value: Any = None
+) -> tuple[Any, Any]:
+    """One step: new parameters and new state.
+
+    Args:
+        optimizer: as given to `init`.
+        gradients: pytree like `parameters`.
+        state: from `init` or the step before.
+        parameters: pytree of real arrays.
+        value: the loss at `parameters`, a scalar, for rules that ask for it (`optax.polyak_sgd`, ...).
+
+    Returns:
+        (parameters, state), shapes and dtypes as given, no weak types. Products are rounded one by one, so
+        that the bits do not depend on how many programs share the call (`ensembles.rounding`).
+
+    Errors: ValueError if a transformation used as given needs more than gradients and value (a line search).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from ensembles import optimizers
+        >>> opt, x = optimizers.sgd(0.25), jnp.array([1.0, 2.0])
+        >>> state = optimizers.init(opt, x)
+        >>> x, state = jax.jit(optimizers.update)(opt, 2 * x, state, x)
+        >>> x
+        Array([0.5, 1. ], dtype=float32)
+    """
+
+    def step(
+        hyperparameters: dict[str, Any], gradients: Any, state: Any, parameters: Any, extra: Any
+    ) -> tuple[Any, Any]:
+        transformation = _transformation(optimizer, hyperparameters)
+        try:
+            updates, new_state = transformation.update(gradients, state, parameters, **extra)
+        except TypeError as error:
+            if "keyword-only argument" not in str(error):
+                raise
+            raise ValueError(
+                f"optimizer: this optax transformation needs more than gradients and the loss ({error}). "
+                f"Rules with a line search evaluate the loss themselves and can not be used here; take one "
+                f"without, for example ensembles.adam(0.1)."
+            ) from error
+        new = jax.tree.map(lambda p, u: p + jnp.asarray(u, p.dtype), parameters, updates)
+        return new, jax.tree.map(lambda new, old: _strong(new, old), new_state, state)
+
+    extra = {} if value is None else {"value": value}
+    hyperparameters = _hyperparameters(optimizer, parameters)
+    return rounded(step, optimizer.zero)(hyperparameters, gradients, state, parameters, extra)
+
+
+@_rule(optax.adabelief)
+def adabelief(
+    learning_rate: float | Schedule,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-16,
+    eps_root: float = 1e-16,
+    *,
+    nesterov: bool = False,
+) -> Optimizer:
+    """AdaBelief: Adam scaled by the gradient's spread around its mean (Zhuang et al., arXiv:2010.07468)."""
+    ...
+
+
+@_rule(optax.adagrad)
+def adagrad(
+    learning_rate: float | Schedule, initial_accumulator_value: float = 0.1, eps: float = 1e-7
+) -> Optimizer:
+    """AdaGrad: steps shrink with the sum of squared gradients (Duchi et al., JMLR 12, 2121, 2011)."""
+    ...
+
+
+@_rule(optax.adam)
+def adam(
+    learning_rate: float | Schedule,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+    *,
+    nesterov: bool = False,
+) -> Optimizer:
+    """Adam (Kingma and Ba, arXiv:1412.6980): the usual choice, with a learning rate of 0.01 to 0.2 radians.
+
+    Args:
+        learning_rate: step size in the units of the parameters, or an optax schedule (a function of the
+            step).
+        b1: rate at which the mean of the gradient forgets, in [0, 1).
+        b2: rate at which the mean of its square forgets, in [0, 1).
+        eps: added to the denominator outside the square root.
+        eps_root: added inside it.
+        nesterov: use Nesterov momentum.
+
+    Returns:
+        an `Optimizer`; schedules are kept by identity, numbers are data.
+
+    Errors: TypeError for anything but real numbers, ValueError for negative, infinite or NaN ones.
+
+    Example:
+        >>> from ensembles.optimizers import adam
+        >>> adam(0.1)
+        adam(learning_rate=0.1, b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0)
+    """
+    ...
+
+
+@_rule(optax.adamax)
+def adamax(
+    learning_rate: float | Schedule, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
+) -> Optimizer:
+    """Adamax: Adam in the infinity norm (Kingma and Ba, arXiv:1412.6980, section 7)."""
+    ...
+
+
+@_rule(optax.adamw)
+def adamw(
+    learning_rate: float | Schedule,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+    weight_decay: float = 1e-4,
+    *,
+    nesterov: bool = False,
+) -> Optimizer:
+    """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101)."""
+    ...
+
+
+@_rule(optax.amsgrad)
+def amsgrad(
+    learning_rate: float | Schedule,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+) -> Optimizer:
+    """AMSGrad: Adam whose step sizes never grow again (Reddi et al., arXiv:1904.09237)."""
+    ...
+
+
+@_rule(optax.lamb, elementwise=False)
+def lamb(
+    learning_rate: float | Schedule,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-6,
+    eps_root: float = 0.0,
+    weight_decay: float = 0.0,
+) -> Optimizer:
+    """LAMB: Adam rescaled to the norm of the parameters (You et al., arXiv:1904.00962)."""
+    ...
+
+
+@_rule(optax.lion)
+def lion(
+    learning_rate: float | Schedule, b1: float = 0.9, b2: float = 0.99, weight_decay: float = 1e-3
+) -> Optimizer:
+    """Lion: the sign of a momentum (Chen et al., arXiv:2302.06675)."""
+    ...
+
+
+@_rule(optax.nadam)
+def nadam(
+    learning_rate: float | Schedule,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+) -> Optimizer:
+    """Adam with Nesterov momentum (Dozat, ICLR workshop 2016)."""
+    ...
+
+
+@_rule(optax.nadamw)
+def nadamw(
+    learning_rate: float | Schedule,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+    weight_decay: float = 1e-4,
+) -> Optimizer:
+    """`adamw` with Nesterov momentum."""
+    ...
+
+
+@_rule(optax.radam)
+def radam(
+    learning_rate: float | Schedule,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+    threshold: float = 5.0,
+    *,
+    nesterov: bool = False,
+) -> Optimizer:
+    """Rectified Adam: plain momentum until the variance is known (Liu et al., arXiv:1908.03265)."""
+    ...
+
+
+@_rule(optax.rmsprop)
+def rmsprop(
+    learning_rate: float | Schedule,
+    decay: float = 0.9,
+    eps: float = 1e-8,
+    initial_scale: float = 0.0,
+    momentum: float | None = None,
+    *,
+    eps_in_sqrt: bool = True,
+    centered: bool = False,
+    nesterov: bool = False,
+    bias_correction: bool = False,
+) -> Optimizer:
+    """RMSProp, with momentum and centring on request (Tieleman and Hinton 2012; Graves, arXiv:1308.0850)."""
+    ...
+
+
+@_rule(optax.rprop, schedules=False)
+def rprop(
+    learning_rate: float,
+    eta_minus: float = 0.5,
+    eta_plus: float = 1.2,
+    min_step_size: float = 1e-6,
+    max_step_size: float = 50.0,
+) -> Optimizer:
+    """Rprop: step sizes from the signs of successive gradients (Riedmiller and Braun, IJCNN 1993)."""
+    ...
+
+
+@_rule(optax.sgd)
+def sgd(
+    learning_rate: float | Schedule, momentum: float | None = None, *, nesterov: bool = False
+) -> Optimizer:
+    """Gradient descent, with momentum on request (Sutskever et al., ICML 2013).
+
+    >>> sgd(0.1, momentum=0.9)
+    sgd(learning_rate=0.1, momentum=0.9)
+    """
+    ...
+
+
+@_rule(optax.yogi)
+def yogi(learning_rate: float | Schedule, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-3) -> Optimizer:
+    """Yogi: Adam whose second moment grows additively (Zaheer et al., NeurIPS 2018)."""
+    ...

@@ -1,0 +1,216 @@
+"""`plan`: which rows go into which compiled call, found out without running anything."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from ensembles.config import BatchConfig, BatchMode
+from ensembles.names import display_name
+from ensembles.program import Program, Row
+from ensembles.schedule import STEPS_PER_CALL, Lanes, calls_of_flush
+
+__all__ = ["Group", "Plan", "block_size", "group_programs", "make_plan"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Programs with equal merge keys.
+
+    Attributes:
+        description: what they are.
+        programs: their positions in the ensemble, ascending.
+        names: their names.
+        rows_per_block: rows of a block.
+        row_bytes: bytes of one row's arrays.
+        state_bytes: bytes of the states that one row's evaluation keeps.
+        optimizer: the update rule.
+    """
+
+    description: str
+    programs: tuple[int, ...]
+    names: tuple[Any, ...]
+    rows_per_block: int
+    row_bytes: int
+    state_bytes: int
+    optimizer: str
+
+    def block_bytes(self) -> int:
+        """Bytes that a block keeps while it runs."""
+        return self.rows_per_block * (2 * self.row_bytes + self.state_bytes)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do, if every program takes all its steps.
+
+    Attributes:
+        config: the configuration it is for.
+        programs: how many programs.
+        lanes: how many are under way at a time.
+        groups: the groups, each with its own compiled call.
+        flushes, calls, blocks: how often pending rows are sent off, as how many calls, in how many blocks of
+            rows.
+        rows: rows over all calls (one row of a call makes up to `steps_per_call` evaluations).
+        padded_rows: further rows that only fill blocks.
+        largest_call: most rows in one call.
+        compilations: how many kernels are compiled, if none is yet.
+        evaluations: circuit evaluations, the last one of each program included.
+        call_bytes: most bytes that the blocks of one call keep at a time.
+        warnings: what could be merged and is not, and why.
+    """
+
+    config: BatchConfig
+    programs: int
+    lanes: int
+    groups: tuple[Group, ...]
+    flushes: int
+    calls: int
+    blocks: int
+    rows: int
+    padded_rows: int
+    largest_call: int
+    compilations: int
+    evaluations: int
+    call_bytes: int
+    warnings: tuple[str, ...]
+    steps_per_call: int = STEPS_PER_CALL
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(file=io.StringIO(), width=100, color_system=None, legacy_windows=False)
+        console.print(self)
+        file = console.file
+        assert isinstance(file, io.StringIO)
+        return file.getvalue().rstrip()
+
+    def __rich__(self) -> Any:
+        from rich.console import Group as Lines
+        from rich.table import Table
+
+        table = Table(title=None)
+        table.add_column("group")
+        for heading in ("programs", "rows/block", "bytes/block"):
+            table.add_column(heading, justify="right")
+        for group in self.groups:
+            block = f"{group.block_bytes():,}"
+            what = f"{group.description}, {group.optimizer}"
+            table.add_row(what, f"{len(group.programs)}", f"{group.rows_per_block}", block)
+        mode = self.config.mode.value if isinstance(self.config.mode, BatchMode) else self.config.mode
+        summary = (
+            f"{self.programs} programs in {len(self.groups)} groups, {self.lanes} lanes, {mode}: {self.flushes} flushes, "
+            f"{self.calls} calls of up to {self.largest_call} rows and {self.steps_per_call} steps, "
+            f"{self.blocks} blocks ({self.padded_rows} rows of padding in {self.rows + self.padded_rows}), "
+            f"{self.evaluations:,} evaluations, {self.compilations} compilations, "
+            f"at most {self.call_bytes / 2**20:.1f} MiB at a time"
+        )
+        return Lines(table, summary, *(f"note: {warning}" for warning in self.warnings))
+
+
+def group_programs(rows: Sequence[Row]) -> tuple[list[int], list[list[int]]]:
+    """The group of every program, and the programs of every group, from the merge keys."""
+    numbers: dict[Any, int] = {}
+    groups, members = [], []
+    for position, row in enumerate(rows):
+        number = numbers.setdefault(row.key, len(numbers))
+        if number == len(members):
+            members.append([])
+        members[number].append(position)
+        groups.append(number)
+    return groups, members
+
+
+def block_size(rows: int, rows_per_block: int) -> int:
+    """Rows of the blocks of a call: one row does not pay for a block."""
+    return 1 if rows == 1 else rows_per_block
+
+
+def make_plan(programs: Mapping[Any, Program], rows: Sequence[Row], config: BatchConfig) -> Plan:
+    """The plan for programs and their rows.
+
+    A pure function: it looks at shapes and numbers of steps, never at devices, timings or what is compiled
+        already.
+    """
+    names, list_of_programs = list(programs), list(programs.values())
+    groups, members = group_programs(rows)
+    described = tuple(_group(list_of_programs[m[0]], rows[m[0]], m, [names[p] for p in m]) for m in members)
+    visits = [-(-(program.steps + 1) // STEPS_PER_CALL) for program in list_of_programs]
+    lanes = Lanes(len(rows), config)
+    flushes = calls = blocks = total = padding = largest = most_bytes = 0
+    kernels: set[tuple[int, int]] = set()
+    limit = config.resolved_memory_limit()
+    while lanes.under_way:
+        for flush in lanes.walk():
+            flushes += 1
+            for number, call in calls_of_flush(flush, groups, names, config):
+                group = described[number]
+                size = block_size(len(call), group.rows_per_block)
+                count = -(-len(call) // size)
+                calls, blocks, total = calls + 1, blocks + count, total + len(call)
+                padding += count * size - len(call)
+                largest = max(largest, len(call))
+                kernels.add((number, size))
+                resident = min(count, resident_blocks(group, size, limit))
+                most_bytes = max(most_bytes, resident * size * group.block_bytes() // group.rows_per_block)
+            for program in flush:
+                visits[program] -= 1
+                if visits[program] == 0:
+                    lanes.leave(program)
+    return Plan(
+        config=config,
+        programs=len(rows),
+        lanes=config.lanes(len(rows)),
+        groups=described,
+        flushes=flushes,
+        calls=calls,
+        blocks=blocks,
+        rows=total,
+        padded_rows=padding,
+        largest_call=largest,
+        compilations=len(kernels),
+        evaluations=sum(program.steps + 1 for program in list_of_programs),
+        call_bytes=most_bytes,
+        warnings=tuple(_warnings(rows, members, described)),
+    )
+
+
+def resident_blocks(group: Group, size: int, limit: int) -> int:
+    """How many blocks of a call run at a time: as many as the memory limit allows, at least one."""
+    return max(1, limit // max(1, size * group.block_bytes() // group.rows_per_block))
+
+
+def _group(program: Program, row: Row, members: Sequence[int], names: Sequence[Any]) -> Group:
+    return Group(
+        description=program.describe(),
+        programs=tuple(members),
+        names=tuple(names),
+        rows_per_block=row.rows_per_block,
+        row_bytes=sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(row)),
+        state_bytes=program.state_bytes(),
+        optimizer=row.optimizer.kind,
+    )
+
+
+def _warnings(rows: Sequence[Row], members: Sequence[Sequence[int]], groups: Sequence[Group]) -> list[str]:
+    """Groups that differ in nothing but which optax transformation object they hold."""
+    alike: dict[Any, list[int]] = {}
+    for number, group in enumerate(members):
+        row = rows[group[0]]
+        if row.optimizer.kind == "optax":
+            shapes = tuple((np.shape(a), np.asarray(a).dtype.str) for a in jax.tree.leaves(row))
+            rest = jax.tree.structure((row.data, row.parameters))
+            alike.setdefault((rest, shapes, row.loss), []).append(number)
+    return [
+        f"{len(numbers)} groups (such as that of {display_name(groups[numbers[0]].names[0])!r}) differ only in "
+        "their optax transformation objects, which are never equal to each other; use ensembles.adam & co. or one "
+        "shared object, "
+        "and they share a compiled call"
+        for numbers in alike.values()
+        if len(numbers) > 1
+    ]

@@ -1,0 +1,170 @@
+"""`Program`: one thing to train, and the `Row` that it becomes.
+
+A row is a pytree: what loss, how the optimiser updates and what shapes things have is static; the circuit's
+    arrays, the
+coefficients, the start, the hyperparameters, the number of steps and the name's key words are leaves. Rows
+with equal keys share a compiled call.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from ensembles import names
+from ensembles.optimizers import Identity, Optimizer, as_optimizer
+
+__all__ = ["Program", "Row"]
+
+GENERIC_ROWS_PER_BLOCK = 16
+"""Rows of a block for losses of which nothing is known but that they are functions."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Row:
+    """A lowered program. Leaves are NumPy arrays.
+
+    Attributes:
+        data: what the loss takes besides parameters and key.
+        parameters: where to start; zeros where the start is drawn.
+        optimizer: rule and hyperparameters.
+        steps: () int32, how many updates.
+        words: (4,) uint32, which program this is, for its keys.
+        drawn: () bool, whether the start is drawn, uniform on [-pi, pi).
+        loss: function of (parameters, data, key), by identity.
+        rows_per_block: how many rows a block holds.
+    """
+
+    data: Any
+    parameters: Any
+    optimizer: Optimizer
+    steps: Any
+    words: Any
+    drawn: Any
+    loss: Identity = field(metadata={"static": True})
+    rows_per_block: int = field(metadata={"static": True})
+
+    @property
+    def key(self) -> tuple:
+        """The merge key: tree structure, and shapes and dtypes of the leaves."""
+        leaves, treedef = jax.tree.flatten(self)
+        return (treedef, tuple((np.shape(leaf), np.asarray(leaf).dtype.str) for leaf in leaves))
+
+
+class Program:
+    """An optimisation of any pure JAX loss.
+
+    Args:
+        loss: ``loss(parameters, data, key) -> real scalar``, differentiable in `parameters`; a pure JAX
+            function. Programs share compiled calls only if they hold the *same* function object: put what
+            differs into `data`.
+        initial_parameters: array or pytree of real arrays.
+        data: pytree of arrays handed to the loss; never differentiated.
+        optimizer: `ensembles.adam(...)` and the like, or an optax transformation.
+        steps: how many updates, at least 0.
+
+    Raises:
+        TypeError: a loss that is not callable, complex or non-numeric parameters, not an optimiser.
+        ValueError: steps missing or negative; parameters that are NaN or infinite.
+
+    Example:
+        >>> import jax.numpy as jnp, numpy as np
+        >>> from ensembles import Program, ProgramEnsemble, adam
+        >>> def loss(x, center, key):
+        ...     return jnp.sum((x - center) ** 2)
+        >>> def program(c):
+        ...     return Program(loss, np.zeros(2), data=np.float32(c), optimizer=adam(0.1), steps=200)
+        >>> programs = {c: program(c) for c in (1, 2)}
+        >>> result = ProgramEnsemble(programs).run(progress=False)
+        >>> [round(float(result[c].final_parameters[0]), 2) for c in (1, 2)]
+        [1.0, 2.0]
+    """
+
+    kind = "Program"
+
+    def __init__(
+        self,
+        loss: Callable[[Any, Any, Any], Any],
+        initial_parameters: Any,
+        *,
+        data: Any = None,
+        optimizer: Any,
+        steps: int | None = None,
+    ) -> None:
+        if not callable(loss):
+            raise TypeError(
+                f"{self.kind}: loss is a function of (parameters, data, key), but {loss!r} was given."
+            )
+        self.loss = loss
+        self.initial_parameters = jax.tree.map(_real_leaf, initial_parameters)
+        if not jax.tree.leaves(self.initial_parameters):
+            raise ValueError(f"{self.kind}: initial_parameters holds no array to optimise.")
+        self.data = jax.tree.map(np.asarray, data)
+        self._set_training(optimizer, steps)
+
+    def _set_training(self, optimizer: Any, steps: int | None) -> None:
+        self.optimizer = as_optimizer(optimizer)
+        if steps is None:
+            raise ValueError(f"{self.kind}: say how many updates to make, as in steps=200.")
+        if isinstance(steps, bool) or not isinstance(steps, numbers.Integral):
+            raise TypeError(f"{self.kind}: steps is an integer, but {steps!r} was given.")
+        if steps < 0:
+            raise ValueError(f"{self.kind}: steps must be at least 0, but {steps} was given.")
+        self.steps = int(steps)
+
+    def row(self, name: Any) -> Row:
+        """The program as a row, for the program's name in its ensemble."""
+        return Row(
+            data=self.data,
+            parameters=self.initial_parameters,
+            optimizer=self.optimizer,
+            steps=np.int32(self.steps),
+            words=names.name_words(name),
+            drawn=np.bool_(False),
+            loss=Identity(self.loss),
+            rows_per_block=GENERIC_ROWS_PER_BLOCK,
+        )
+
+    def describe(self) -> str:
+        """What a group of such programs is, for the plan."""
+        return f"{self.kind} {getattr(self.loss, '__name__', 'loss')}"
+
+    def state_bytes(self) -> int:
+        """Bytes of the states that one evaluation keeps, for the memory limit; 0 if unknown."""
+        return 0
+
+    @classmethod
+    def extras(
+        cls, programs: Sequence[Any], values: Sequence[float], parameters: Sequence[Any]
+    ) -> list[dict[str, Any]]:
+        """What results of this kind have besides the common fields.
+
+        Args:
+            programs: those of the kind that have a lowest loss.
+            values: their lowest losses.
+            parameters: where those were seen.
+
+        Returns:
+            One mapping a program.
+        """
+        return [{} for _ in programs]
+
+    def __repr__(self) -> str:
+        return f"{self.describe()} ({self.optimizer}, {self.steps} steps)"
+
+
+def _real_leaf(leaf: Any) -> np.ndarray:
+    array = np.asarray(leaf)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"initial_parameters must be real numbers, but an array of {array.dtype} was given.")
+    dtype = jax.dtypes.canonicalize_dtype(array.dtype if array.dtype.kind == "f" else np.float32)
+    array = array.astype(dtype)
+    if not np.all(np.isfinite(array)):
+        raise ValueError("initial_parameters must be finite, but NaN or infinity was given.")
+    return array

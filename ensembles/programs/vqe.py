@@ -1,0 +1,110 @@
+"""`VQE`: the lowest energy that an ansatz reaches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+import jaxsim
+from ensembles import names
+from ensembles.optimizers import Identity
+from ensembles.program import Program, Row
+
+__all__ = ["VQE"]
+
+
+def energy(parameters: Any, row: jaxsim.Lowered, key: Any) -> Any:
+    """The loss of all programs whose loss is one expectation value: the lowered circuit is data."""
+    return jaxsim.row_values(row, parameters)
+
+
+class VQE(Program):
+    """Variational quantum eigensolver: minimises <H> over the parameters of an ansatz (Peruzzo et al.,
+    arXiv:1304.3061).
+
+    Args:
+        ansatz: a circuit with parameters; a snapshot is taken.
+        hamiltonian: a sum with real coefficients.
+        optimizer: `ensembles.adam(...)` and the like, or an optax transformation.
+        steps: how many updates.
+        initial_parameters: (parameters,) radians, in the order of ``ansatz.parameters``, or a mapping by
+            name; None draws them, uniform on [-pi, pi), from the program's key.
+        dtype: complex64 (default) or complex128, of the state.
+        engine: as for `jaxsim.compile`.
+
+    Raises:
+        TypeError, ValueError: no circuit, no parameters, Hamiltonian on wires that the ansatz lacks, wrong
+            shapes.
+
+    Example:
+        >>> from ensembles import VQE, ProgramEnsemble, adam
+        >>> from ensembles.problems import molecule
+        >>> from jaxsim import ansatz
+        >>> h2 = molecule("H2", bond_length=0.735)
+        >>> vqe = VQE(ansatz.uccsd(4, 2), h2.hamiltonian, optimizer=adam(0.1), steps=100)
+        >>> result = ProgramEnsemble({"H2": vqe}).run(progress=False)
+        >>> abs(result["H2"].value - h2.exact_energy) < 1.6e-3
+        True
+    """
+
+    kind = "VQE"
+
+    def __init__(
+        self,
+        ansatz: jaxsim.Circuit,
+        hamiltonian: jaxsim.PauliSum,
+        *,
+        optimizer: Any,
+        steps: int | None = None,
+        initial_parameters: Any = None,
+        dtype: Any = None,
+        engine: str = "auto",
+    ) -> None:
+        if not isinstance(ansatz, jaxsim.Circuit):
+            raise TypeError(f"{self.kind}: the ansatz is a Circuit, but a {type(ansatz).__name__} was given.")
+        if not isinstance(hamiltonian, jaxsim.PauliSum):
+            raise TypeError(
+                f"{self.kind}: the hamiltonian is a PauliSum, but a {type(hamiltonian).__name__} was given."
+            )
+        if not ansatz.parameters:
+            raise ValueError(f"{self.kind}: the ansatz has no parameters to optimise.")
+        self.ansatz = ansatz.copy()
+        self.hamiltonian = hamiltonian
+        self._lowered = jaxsim.lower(self.ansatz, hamiltonian, engine=engine, dtype=dtype)
+        if any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(self._lowered)):
+            raise TypeError(
+                f"{self.kind}: ansatz and hamiltonian must be concrete, not values traced by JAX."
+            )
+        real = self._lowered.data.sign.dtype
+        if initial_parameters is None:
+            self.initial_parameters = None
+            self._start = np.zeros(len(ansatz.parameters), real)
+        else:
+            given = jaxsim.bind_values(ansatz.parameters, initial_parameters)
+            self.initial_parameters = np.array([given[p] for p in ansatz.parameters], real)
+            self._start = self.initial_parameters
+        self._set_training(optimizer, steps)
+
+    def row(self, name: Any) -> Row:
+        return Row(
+            data=self._lowered,
+            parameters=self._start,
+            optimizer=self.optimizer,
+            steps=np.int32(self.steps),
+            words=names.name_words(name),
+            drawn=np.bool_(self.initial_parameters is None),
+            loss=Identity(energy),
+            rows_per_block=jaxsim.rows_per_block(self._lowered.num_wires),
+        )
+
+    def describe(self) -> str:
+        lowered = self._lowered
+        steps, parameters = lowered.data.x.shape[0], lowered.num_parameters
+        return f"{self.kind} {lowered.num_wires} qubits, {steps} steps, {parameters} parameters"
+
+    def state_bytes(self) -> int:
+        # The reverse pass holds the state and its cotangent, each before and after a step, and two flipped
+        # copies.
+        return 6 * self._lowered.dtype.itemsize * 2**self._lowered.num_wires
