@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 
 from ensembles import optimizers
-from ensembles.planner import Group, Plan, block_size, group_programs, resident_blocks
+from ensembles.planner import Group, Plan, group_programs, resident_blocks
 from ensembles.program import Row
 from ensembles.schedule import STEPS_PER_CALL, Lanes, calls_of_flush
 
@@ -283,7 +283,7 @@ class CompiledRun:
         steps = calls = blocks = rows = padded = largest = 0
         for number, programs in calls_of_flush(flush, self.groups, self.names, self.config):
             store = self.stores[number]
-            size = block_size(len(programs), store.group.rows_per_block)
+            size = store.group.block_size(len(programs))
             places = [store.place[p] for p in programs]
             cuts = [tuple(places[i : i + size]) for i in range(0, len(places), size)]
             at_a_time = resident_blocks(store.group, size, self.limit)

@@ -15,7 +15,7 @@ from ensembles.names import display_name
 from ensembles.program import Program, Row
 from ensembles.schedule import STEPS_PER_CALL, Lanes, calls_of_flush
 
-__all__ = ["Group", "Plan", "block_size", "group_programs", "make_plan"]
+__all__ = ["Group", "Plan", "group_programs", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Group:
         programs: their positions in the ensemble, ascending.
         names: their names.
         rows_per_block: rows of a block.
+        rows_alone: rows of the block in which a row alone runs.
         row_bytes: bytes of one row's arrays.
         state_bytes: bytes of the states that one row's evaluation keeps.
         optimizer: the update rule.
@@ -36,9 +37,14 @@ class Group:
     programs: tuple[int, ...]
     names: tuple[Any, ...]
     rows_per_block: int
+    rows_alone: int
     row_bytes: int
     state_bytes: int
     optimizer: str
+
+    def block_size(self, rows: int) -> int:
+        """Rows of the blocks of a call with `rows` rows: mostly, one row does not pay for a block."""
+        return self.rows_alone if rows == 1 else self.rows_per_block
 
     def block_bytes(self) -> int:
         """Bytes that a block keeps while it runs."""
@@ -104,9 +110,9 @@ class Plan:
             table.add_row(what, f"{len(group.programs)}", f"{group.rows_per_block}", block)
         mode = self.config.mode.value if isinstance(self.config.mode, BatchMode) else self.config.mode
         summary = (
-            f"{self.programs} programs in {len(self.groups)} groups, {self.lanes} lanes, {mode}: {self.flushes} flushes, "
-            f"{self.calls} calls of up to {self.largest_call} rows and {self.steps_per_call} steps, "
-            f"{self.blocks} blocks ({self.padded_rows} rows of padding in {self.rows + self.padded_rows}), "
+            f"{self.programs} programs in {len(self.groups)} groups, {self.lanes} lanes, {mode}: "
+            f"{self.flushes} flushes, {self.calls} calls of up to {self.largest_call} rows and "
+            f"{self.steps_per_call} steps, {self.blocks} blocks ({self.padded_rows} rows of padding in {self.rows + self.padded_rows}), "
             f"{self.evaluations:,} evaluations, {self.compilations} compilations, "
             f"at most {self.call_bytes / 2**20:.1f} MiB at a time"
         )
@@ -124,11 +130,6 @@ def group_programs(rows: Sequence[Row]) -> tuple[list[int], list[list[int]]]:
         members[number].append(position)
         groups.append(number)
     return groups, members
-
-
-def block_size(rows: int, rows_per_block: int) -> int:
-    """Rows of the blocks of a call: one row does not pay for a block."""
-    return 1 if rows == 1 else rows_per_block
 
 
 def make_plan(programs: Mapping[Any, Program], rows: Sequence[Row], config: BatchConfig) -> Plan:
@@ -150,7 +151,7 @@ def make_plan(programs: Mapping[Any, Program], rows: Sequence[Row], config: Batc
             flushes += 1
             for number, call in calls_of_flush(flush, groups, names, config):
                 group = described[number]
-                size = block_size(len(call), group.rows_per_block)
+                size = group.block_size(len(call))
                 count = -(-len(call) // size)
                 calls, blocks, total = calls + 1, blocks + count, total + len(call)
                 padding += count * size - len(call)
@@ -191,6 +192,7 @@ def _group(program: Program, row: Row, members: Sequence[int], names: Sequence[A
         programs=tuple(members),
         names=tuple(names),
         rows_per_block=row.rows_per_block,
+        rows_alone=row.rows_alone,
         row_bytes=sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(row)),
         state_bytes=program.state_bytes(),
         optimizer=row.optimizer.kind,

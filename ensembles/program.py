@@ -22,7 +22,8 @@ from ensembles.optimizers import Identity, Optimizer, as_optimizer
 __all__ = ["Program", "Row"]
 
 GENERIC_ROWS_PER_BLOCK = 16
-"""Rows of a block for losses of which nothing is known but that they are functions."""
+"""Rows of a block for losses of which nothing is known but that they are functions. A row alone runs in a full block,
+too: XLA's sums and matrix products round differently with and without a batch axis."""
 
 
 @jax.tree_util.register_dataclass
@@ -39,6 +40,8 @@ class Row:
         drawn: () bool, whether the start is drawn, uniform on [-pi, pi).
         loss: function of (parameters, data, key), by identity.
         rows_per_block: how many rows a block holds.
+        rows_alone: how many rows the block of a row alone holds: 1, or `rows_per_block` where a kernel for one row
+            would not have the bits of a block.
     """
 
     data: Any
@@ -49,6 +52,7 @@ class Row:
     drawn: Any
     loss: Identity = field(metadata={"static": True})
     rows_per_block: int = field(metadata={"static": True})
+    rows_alone: int = field(metadata={"static": True})
 
     @property
     def key(self) -> tuple:
@@ -129,6 +133,7 @@ class Program:
             drawn=np.bool_(False),
             loss=Identity(self.loss),
             rows_per_block=GENERIC_ROWS_PER_BLOCK,
+            rows_alone=GENERIC_ROWS_PER_BLOCK,
         )
 
     def describe(self) -> str:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.extend.core as jex
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
@@ -64,14 +63,15 @@ def rounded(function: Callable[..., Any], zero: ArrayLike) -> Callable[..., Any]
     return wrapped
 
 
-def _evaluate(closed: jex.ClosedJaxpr, args: Sequence[Any], zero: jax.Array) -> list[Any]:
+def _evaluate(closed: Any, args: Sequence[Any], zero: jax.Array) -> list[Any]:
     jaxpr = closed.jaxpr
     values: dict[Any, Any] = dict(
         zip((*jaxpr.constvars, *jaxpr.invars), (*closed.consts, *args), strict=True)
     )
 
     def read(atom: Any) -> Any:
-        return atom.val if isinstance(atom, jex.Literal) else values[atom]
+        # A literal has its value with it. (Its class is in jax.extend, whose import would add JAX settings.)
+        return atom.val if hasattr(atom, "val") else values[atom]
 
     for equation in jaxpr.eqns:
         operands = [read(atom) for atom in equation.invars]

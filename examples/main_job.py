@@ -70,7 +70,7 @@ def energy_table(energies: dict[float, float]) -> Table:
             f"{h2.hartree_fock_energy:.6f}",
             f"{energy:.6f}",
             f"{h2.exact_energy:.6f}",
-            f"{error:.3f}",
+            f"{abs(error):.3f}",
         )
     return table
 
@@ -145,7 +145,7 @@ def main(directory: Path) -> None:
         f"{programs} programs, {compilations} compilations, {calls} calls, {time.perf_counter() - started:.1f} s.\n"
         f"Pictures: {directory / 'h2_curve.png'}, {directory / 'qaoa_convergence.png'}\n\n"
         "What to try next:\n"
-        "  - print(result) for a table of all programs; result['graph 0'].plot-ready history in .history\n"
+        "  - print(result) for a table of all programs; result['graph 0'].history for its losses\n"
         "  - your own graphs: QAOA(MaxCut([('a', 'b', 2.5), ('b', 'c')]), layers=3, ...)\n"
         "  - another molecule: molecule('LiH', bond_length=1.6), ansatz.uccsd(10, 2)\n"
         "  - learning rates as a sweep: they are data and share the call\n"

@@ -11,6 +11,7 @@ Example:
 
 from jaxsim import ansatz as ansatz
 from jaxsim.batch import Lowered as Lowered
+from jaxsim.batch import block_size as block_size
 from jaxsim.batch import evaluate as evaluate
 from jaxsim.batch import lower as lower
 from jaxsim.batch import row_values as row_values

@@ -23,7 +23,7 @@ from jaxsim import kernels, sampling
 from jaxsim.circuit import Circuit
 from jaxsim.engines import energy, rotations
 from jaxsim.lowering.observable import LoweredObservable, lower_observable
-from jaxsim.lowering.rotations import Lowering, bucket, lower_steps
+from jaxsim.lowering.rotations import Item, Lowering, Repeat, Steps, bucket, lower_steps
 from jaxsim.observables import PauliSum
 from jaxsim.parameters import Expression, Parameter
 
@@ -102,7 +102,7 @@ def check_dtype(dtype: Any) -> np.dtype:
 
 
 def check_initial_state(name: str, state: Any, num_wires: int, dtype: Any) -> Any:
-    """The state as an array of the dtype, or None; ValueError for another shape."""
+    """The state as an array of the dtype, or None; ValueError for another shape, NaN or infinity."""
     if state is None:
         return None
     if np.shape(state) != (2**num_wires,):
@@ -110,7 +110,12 @@ def check_initial_state(name: str, state: Any, num_wires: int, dtype: Any) -> An
             f"{name}: initial_state must have shape ({2**num_wires},) for {num_wires} qubits, but has shape "
             f"{np.shape(state)}."
         )
-    return state.astype(dtype) if isinstance(state, jax.Array) else np.asarray(state, dtype)
+    if isinstance(state, jax.Array):
+        return state.astype(dtype)
+    host = np.asarray(state, dtype)
+    if not np.all(np.isfinite(host)):
+        raise ValueError(f"{name}: initial_state must hold finite numbers, but has NaN or infinite entries.")
+    return host
 
 
 def check_engine(engine: str) -> str:
@@ -333,13 +338,34 @@ def rows_per_block(num_wires: int) -> int:
 
 
 SMALL_WIRES = 4
-"""Up to this size a row alone runs in a full block: LLVM unrolls loops over few numbers and then fuses multiplications with
-additions in another order, so that a kernel for one row would not have the bits of a block."""
+"""Up to this size a row alone runs in a full block: LLVM unrolls loops over few numbers and then fuses
+multiplications with additions in another order, so that a kernel for one row would not have the bits of a block."""
 
 
-def block_size(count: int, num_wires: int) -> int:
-    """Rows of the blocks in which `count` rows run: 1 for a row alone, else `rows_per_block`."""
-    return 1 if count == 1 and num_wires > SMALL_WIRES else rows_per_block(num_wires)
+def block_size(count: int, row: Lowered) -> int:
+    """Rows of the blocks in which `count` rows of this key run.
+
+    A row alone has a kernel of its own if that is known to have the bits of a block: above `SMALL_WIRES`, where all
+    angles are multiples of single values, and no gates are given by arrays but evolutions of all qubits (QAOA's costs).
+    Else it runs in a full block.
+    """
+    simple = (
+        row.num_wires > SMALL_WIRES
+        and not row.atoms
+        and row.data.index.shape[-1] == 1
+        and row.data.special_index.shape[-1] == 1
+        and _only_steps_and_costs(row.program.items, row.num_wires)
+    )
+    return 1 if count == 1 and simple else rows_per_block(row.num_wires)
+
+
+def _only_steps_and_costs(items: tuple[Item, ...], num_wires: int) -> bool:
+    return all(
+        _only_steps_and_costs(item.items, num_wires)
+        if isinstance(item, Repeat)
+        else isinstance(item, Steps) or (item.gate == "evolve_diagonal" and len(item.wires) == num_wires)
+        for item in items
+    )
 
 
 def stack(rows: Sequence[Any]) -> Any:
@@ -357,9 +383,8 @@ def stack(rows: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
 
 
-def blocks(count: int, num_wires: int) -> list[slice]:
-    """How `count` rows are cut into blocks of `block_size`; the last one may be short."""
-    size = block_size(count, num_wires)
+def blocks(count: int, size: int) -> list[slice]:
+    """How `count` rows are cut into blocks; the last one may be short."""
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
@@ -416,8 +441,8 @@ def evaluate(
         wants = ", ".join(map(repr, (*_ROW_FUNCTIONS, "samples")))
         raise ValueError(f"want must be one of {wants}, but {want!r} was given.")
     results = []
-    cuts = blocks(count, stacked.num_wires)
-    size = block_size(count, stacked.num_wires)
+    size = block_size(count, stacked)
+    cuts = blocks(count, size)
     for part in cuts:
         results.append((part, function(*take_block(arguments, part, size))))
     pieces = [jax.tree.map(lambda a, n=p.stop - p.start: np.asarray(a)[:n], r) for p, r in results]

@@ -259,9 +259,8 @@ class Circuit(GateMethods):
         """
         result = Circuit(self._num_wires)
         expressions = dict(self._expressions)
-        terms: list[
-            list[tuple[int, float]]
-        ] = []  # of each new angle: slots of old ones and their coefficients
+        # Of each new angle: slots of old ones with their coefficients, and what is added.
+        terms: list[list[tuple[int, float]]] = []
         offsets: list[float] = []
         adjoints: dict[tuple[str, int], Any] = {}
         for i in reversed(self._instructions):

@@ -110,7 +110,7 @@ def _basis_index(name: str, outcome: Any, num_wires: int) -> int:
         return int(outcome, 2)
     if isinstance(outcome, bool) or not isinstance(outcome, numbers.Integral):
         raise TypeError(f"{name}: an outcome is an index or a string of 0 and 1, but {outcome!r} was given.")
-    if not 0 <= outcome < 2**num_wires:
+    if not 0 <= int(outcome) < 2**num_wires:
         raise ValueError(
             f"{name}: index {outcome} is out of range for {num_wires} qubits (0 to {2**num_wires - 1})."
         )
@@ -205,7 +205,9 @@ def amplitudes(circuit: Circuit, outcomes: Any, **options: Any) -> Complex[Array
         [1.0, 0.0]
     """
     if isinstance(outcomes, str | numbers.Integral):
-        raise TypeError(f"amplitudes takes a list of outcomes, such as [{outcomes!r}], but {outcomes!r} was given.")
+        raise TypeError(
+            f"amplitudes takes a list of outcomes, such as [{outcomes!r}], but {outcomes!r} was given."
+        )
     state = statevector(circuit, **options)
     indices = [_basis_index("amplitudes", o, circuit.num_wires) for o in outcomes]
     return state[np.array(indices, np.int32)]
@@ -364,7 +366,9 @@ def counts(
     """
     bits = known(sample(circuit, key, shots, wires, **options))
     if bits is None:
-        raise TypeError("counts gives a Python dictionary, which jit, vmap and grad do not take; use sample there.")
+        raise TypeError(
+            "counts gives a Python dictionary, which jit, vmap and grad do not take; use sample there."
+        )
     outcomes, numbers = np.unique(bits[:, ::-1], axis=0, return_counts=True)
     order = np.lexsort((np.arange(len(numbers)), -numbers))
     return {"".join(map(str, outcomes[k])): int(numbers[k]) for k in order}

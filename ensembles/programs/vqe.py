@@ -97,6 +97,7 @@ class VQE(Program):
             drawn=np.bool_(self.initial_parameters is None),
             loss=Identity(energy),
             rows_per_block=jaxsim.rows_per_block(self._lowered.num_wires),
+            rows_alone=jaxsim.block_size(1, self._lowered),
         )
 
     def describe(self) -> str:

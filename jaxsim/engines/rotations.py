@@ -108,7 +108,8 @@ def _slots(data: Data, values: Array) -> tuple[Array, Array]:
 
 
 def _steps(data: Data, entries: Array) -> kernels.TwoLevel:
-    return kernels.TwoLevel(*map(jnp.asarray, (data.x, data.z, data.controls)), entries)
+    x, z, controls = map(jnp.asarray, (data.x, data.z, data.controls))
+    return kernels.TwoLevel(x, z, controls, entries)
 
 
 # forward --------------------------------------------------------------------------------------------------
@@ -206,9 +207,14 @@ def _apply_special(
         case _:
             matrix = jnp.conj(operand.T) if adjoint else operand
             return kernels.apply_matrix(state, matrix, item.wires, item.controls, num_wires)
-    if item.wires != tuple(range(num_wires)):
-        factors = factors[kernels.local_index(num_wires, item.wires)]
+    factors = _over_basis(num_wires, item, factors)
     return kernels.select_controlled(kernels.on_each(factors, state) * state, state, item.controls)
+
+
+def _over_basis(num_wires: int, item: Special, diagonal: Array) -> Array:
+    """A diagonal on the item's wires as a diagonal on all."""
+    everywhere = item.wires == tuple(range(num_wires))
+    return diagonal if everywhere else diagonal[kernels.local_index(num_wires, item.wires)]
 
 
 # backward -------------------------------------------------------------------------------------------------
@@ -330,13 +336,26 @@ def _undo_special(
     """The stack before the item, derivatives by its angles (angles, outputs), cotangents of its operand."""
     before = _apply_special(num_wires, item, angles, operands, stack, adjoint=True)
 
-    def outputs(angles: Array, operand: Array) -> Array:
+    def outputs(operand: Array) -> Array:
         given = tuple(operand if k == item.operand else o for k, o in enumerate(operands))
         after = _apply_special(num_wires, item, angles, given, before[0])
         return kernels.real_overlap(stack[1:], kernels.on_each(after, stack[1:]))
 
-    # The gate is linear in its operand and simple in its angle: ordinary differentiation of one gate, once an
-    # output.
-    _, pull = jax.vjp(outputs, angles, operands[item.operand])
-    by_angle, by_operand = jax.vmap(pull)(jnp.eye(stack.shape[0] - 1, dtype=angles.dtype))
-    return before, by_angle.T, by_operand
+    # Ordinary differentiation of one gate, once an output.
+    _, pull = jax.vjp(outputs, operands[item.operand])
+    (by_operand,) = jax.vmap(pull)(jnp.eye(stack.shape[0] - 1, dtype=stack.real.dtype))
+    by_angle = jnp.zeros((0, stack.shape[0] - 1), stack.real.dtype)
+    if item.angles:
+        by_angle = _angle_derivative(num_wires, item, operands, stack)[None]
+    return before, by_angle, by_operand
+
+
+def _angle_derivative(num_wires: int, item: Special, operands: Operands, stack: Array) -> Array:
+    """Derivatives of the outputs by the angle of exp(-i angle D), from the stack after it.
+
+    Written out, because XLA's sum in an automatic derivative would have bits that depend on the batch.
+    """
+    energies, after = _over_basis(num_wires, item, operands[item.operand]), stack[0]
+    change = lax.complex(energies * after.imag, -energies * after.real)
+    change = kernels.select_controlled(change, jnp.zeros_like(change), item.controls)
+    return kernels.real_overlap(stack[1:], kernels.on_each(change, stack[1:]))

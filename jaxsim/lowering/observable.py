@@ -78,7 +78,8 @@ def lower_observable(observable: PauliSum, num_wires: int, dtype: Any) -> Lowere
         # Masks that are not known yet cannot be refused; a term on a wire that is not there makes the result NaN.
         weights = jnp.where((x | z) >> num_wires == 0, jnp.asarray(weights, dtype), jnp.nan)
         return LoweredObservable(
-            x, z, weights, lax.population_count(x & z), zeros, np.zeros(0, np.int32), tabulated=False, diagonal=False, real=False,
+            x, z, weights, lax.population_count(x & z), zeros, np.zeros(0, np.int32),
+            tabulated=False, diagonal=False, real=False,
         )  # fmt: skip
     flips = np.unique(x_mask)
     flips = flips[flips != 0]

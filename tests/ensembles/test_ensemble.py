@@ -182,10 +182,27 @@ def test_qaoa_on_rings_reaches_the_known_fractions():
     assert result[2].ratio == pytest.approx(-result[2].value / 8)
 
 
+def test_the_hydrogen_curve_is_within_chemical_accuracy():
+    programs = {(f"{r}", s): hydrogen(r, steps=150) for r in bond_lengths("H2") for s in range(4)}
+    result = run(programs)
+    for r in bond_lengths("H2"):
+        best = min(result[f"{r}", s].value for s in range(4))
+        assert -1e-5 < best - molecule("H2", bond_length=r).exact_energy < 1.6e-3
+
+
+def test_two_layers_on_random_cubic_graphs_reach_their_mean_ratio():
+    programs = {k: graph(k, nodes=10, steps=100) for k in range(16)}
+    result = run(programs)
+    assert np.mean([r.ratio for r in result.values()]) >= 0.85
+    for k, r in result.items():
+        assert r.optimum == MaxCut(nx.random_regular_graph(3, 10, seed=k)).best().value
+        assert r.cut <= r.optimum
+
+
 def test_qaoa_reports_cuts_that_hold():
     problem = MaxCut([("a", "b", 2.0), ("b", "c", 1.5), ("c", "a", 0.5), ("c", "d", 1.0)])
     result = run([QAOA(problem, layers=3, optimizer=adam(0.05), steps=60)])[0]
-    side = {node: bit for node, bit in zip(problem.nodes, reversed(result.solution))}
+    side = dict(zip(problem.nodes, reversed(result.solution)))
     cut = sum(
         w
         for u, v, w in [("a", "b", 2.0), ("b", "c", 1.5), ("c", "a", 0.5), ("c", "d", 1.0)]
@@ -477,7 +494,9 @@ def test_ctrl_c_ends_after_the_call_in_flight(monkeypatch, delay):
             "real scalar",
         ),
         (
-            lambda: ProgramEnsemble([Program(lambda x, d, k: x[0] * 1j, np.zeros(2), optimizer=adam(0.1), steps=1)]).plan(),
+            lambda: ProgramEnsemble(
+                [Program(lambda x, d, k: x[0] * 1j, np.zeros(2), optimizer=adam(0.1), steps=1)]
+            ).plan(),
             ValueError,
             "real scalar",
         ),

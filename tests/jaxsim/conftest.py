@@ -197,8 +197,8 @@ def _draw(rng: np.random.Generator, name: str, num_wires: int, extra: bool) -> G
 def random_circuit() -> Callable[..., RandomCircuit]:
     """random_circuit(seed, num_wires, num_gates, arrays=..., names=...): gates drawn uniformly from the table.
 
-    Where gates given by arrays are wanted (`arrays`, how many), they stand at equal distances, so that circuits with the
-    same arguments are compiled alike: such gates are part of the static structure.
+    `arrays` of the gates are such as are given by arrays. They are compiled in, so circuits with them share no kernel.
+    `initialize` starts with a prepared state.
     """
 
     def build(

@@ -67,7 +67,7 @@ def test_shots_of_one_key_are_independent(example):
     assert_drawn_from(np.outer(coarse, coarse).reshape(-1), (first // 8) * 4 + second // 8)
 
 
-@pytest.mark.parametrize("qubits", [1, 2, 12])
+@pytest.mark.parametrize("qubits", [1, 12])
 def test_impossible_outcomes_are_never_drawn(qubits):
     ghz = Circuit(qubits).h(0)
     for q in range(qubits - 1):
@@ -97,7 +97,7 @@ def test_complex128(example):
 
 
 def test_columns_are_the_wires_asked_for(example):
-    circuit, p = example
+    circuit, _ = example
     everything = np.asarray(js.sample(circuit, KEY, 500))
     for wires in ([3], [4, 0], [2, 4, 1]):
         np.testing.assert_array_equal(js.sample(circuit, KEY, 500, wires), everything[:, wires])
@@ -129,7 +129,7 @@ def test_from_an_initial_state():
 def test_fewer_shots_are_the_first_of_more(example):
     circuit, _ = example
     many = np.asarray(js.sample(circuit, KEY, 1000))
-    for shots in (1, 2, 7, 64, 999):
+    for shots in (1, 7, 999):
         np.testing.assert_array_equal(js.sample(circuit, KEY, shots), many[:shots])
 
 
@@ -163,7 +163,7 @@ def test_memory_is_never_shots_times_states():
 def test_all_outcomes_of_24_qubits_are_reachable():
     """One float32 uniform in [0, 1) would only address half of them: every second lowest bit would be 0."""
     shots, outcomes = 100_000, 2**24
-    drawn = np.asarray(sampling.sample_indices(KEY, jnp.full(outcomes, 1 / outcomes), shots))
+    drawn = indices(js.sample(Circuit(24).h(range(24)), KEY, shots))
     sigma = 0.5 / np.sqrt(shots)
     for q in range(24):
         assert abs((drawn >> q & 1).mean() - 0.5) < 5 * sigma
@@ -173,9 +173,3 @@ def test_all_outcomes_of_24_qubits_are_reachable():
     collisions = shots - len(np.unique(drawn))
     expected = shots - outcomes * -np.expm1(shots * np.log1p(-1 / outcomes))
     assert abs(collisions - expected) < 5 * np.sqrt(expected)
-
-
-def test_24_qubits_from_a_circuit():
-    bits = np.asarray(js.sample(Circuit(24).h(range(24)), KEY, 20_000))
-    assert (abs(bits.mean(0) - 0.5) < 5 * 0.5 / np.sqrt(20_000)).all()
-    assert len(np.unique(indices(bits))) > 19_900
