@@ -35,7 +35,7 @@ class Carry(NamedTuple):
         active: whether there is more to do.
         failed: whether a loss or a gradient was not finite.
         best_value, best_parameters: the lowest loss seen, and where.
-        final_value: the loss after the last update.
+        final_value: the loss after the last update, once there is one.
     """
 
     parameters: Any
@@ -191,6 +191,11 @@ def _empty_carry(row: Row, count: int) -> Carry:
     value = jax.eval_shape(row.loss.value, parameters, row.data, key)
 
     def zeros(leaf: Any) -> np.ndarray:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            raise ValueError(
+                "optimizer: this optax transformation keeps a random key (as optax.add_noise does), which can not "
+                "be used here. Draw the noise in the loss of a Program, from its key."
+            )
         return np.zeros((count, *leaf.shape), leaf.dtype)
 
     return Carry(
@@ -201,7 +206,8 @@ def _empty_carry(row: Row, count: int) -> Carry:
         failed=np.zeros(count, bool),
         best_value=np.full(count, np.inf, value.dtype),
         best_parameters=jax.tree.map(zeros, parameters),
-        final_value=np.full(count, np.nan, value.dtype),
+        # Not NaN: jax_debug_nans would take it for an error.
+        final_value=np.zeros(count, value.dtype),
     )
 
 
@@ -326,6 +332,8 @@ class CompiledRun:
                 self.ended[program] = not active[k]
                 made += int(steps[k])
             store.keep(places, rows, carry)
+            if not active[: len(places)].any():
+                store.store(places)
         return made
 
     def outcomes(self) -> list[Outcome]:
@@ -350,7 +358,7 @@ class CompiledRun:
             history=losses[:steps],
             best_value=float(carry.best_value) if np.isfinite(carry.best_value) else float("nan"),
             best_parameters=copied.best_parameters if started else None,
-            final_value=float(carry.final_value),
+            final_value=float(carry.final_value) if status == "completed" else float("nan"),
             final_parameters=copied.parameters if started else None,
             failed_value=float(losses[steps]) if carry.failed else None,
         )

@@ -54,6 +54,10 @@ class ProgramEnsemble:
             raise TypeError(
                 "ProgramEnsemble takes a mapping or a sequence of programs; for one program: [program]."
             )
+        if not isinstance(programs, Iterable):
+            raise TypeError(
+                f"ProgramEnsemble takes a mapping or a sequence of programs, but a {type(programs).__name__} was given."
+            )
         pairs = list(programs.items()) if isinstance(programs, Mapping) else list(enumerate(programs))
         if not pairs:
             raise ValueError("ProgramEnsemble needs at least one program, but none was given.")

@@ -13,7 +13,9 @@ import numpy as np
 from ensembles.config import BatchConfig, BatchMode
 from ensembles.names import display_name
 from ensembles.program import Program, Row
+from ensembles.result import counted
 from ensembles.schedule import STEPS_PER_CALL, Lanes, calls_of_flush
+from ensembles.table import html_table
 
 __all__ = ["Group", "Plan", "group_programs", "make_plan"]
 
@@ -51,7 +53,7 @@ class Group:
         return self.rows_per_block * (2 * self.row_bytes + self.state_bytes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What a run will do, if every program takes all its steps.
 
@@ -96,27 +98,52 @@ class Plan:
         assert isinstance(file, io.StringIO)
         return file.getvalue().rstrip()
 
+    def __repr__(self) -> str:
+        numbers = {"program": self.programs, "group": len(self.groups), "call": self.calls}
+        return f"Plan({', '.join(counted(number, noun) for noun, number in numbers.items())})"
+
     def __rich__(self) -> Any:
         from rich.console import Group as Lines
         from rich.table import Table
+        from rich.text import Text
 
+        heads, rows = self._table()
         table = Table(title=None)
-        table.add_column("group")
-        for heading in ("programs", "rows/block", "bytes/block"):
-            table.add_column(heading, justify="right")
-        for group in self.groups:
-            block = f"{group.block_bytes():,}"
-            what = f"{group.description}, {group.optimizer}"
-            table.add_row(what, f"{len(group.programs)}", f"{group.rows_per_block}", block)
+        for number, heading in enumerate(heads):
+            table.add_column(heading, justify="right" if number else "left")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        # Text and not str: a name such as "p[red]" is no markup.
+        return Lines(table, *map(Text, self._notes()))
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._table(), notes=self._notes())
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        """Column heads and a row of text for every group."""
+        rows = [
+            [
+                f"{group.description}, {group.optimizer}",
+                f"{len(group.programs)}",
+                f"{group.rows_per_block}",
+                f"{group.block_bytes():,}",
+            ]
+            for group in self.groups
+        ]
+        return ["group", "programs", "rows/block", "bytes/block"], rows
+
+    def _notes(self) -> list[str]:
+        """The totals in words, and the warnings."""
         mode = self.config.mode.value if isinstance(self.config.mode, BatchMode) else self.config.mode
         summary = (
-            f"{self.programs} programs in {len(self.groups)} groups, {self.lanes} lanes, {mode}: "
-            f"{self.flushes} flushes, {self.calls} calls of up to {self.largest_call} rows and "
-            f"{self.steps_per_call} steps, {self.blocks} blocks ({self.padded_rows} rows of padding in {self.rows + self.padded_rows}), "
-            f"{self.evaluations:,} evaluations, {self.compilations} compilations, "
-            f"at most {self.call_bytes / 2**20:.1f} MiB at a time"
+            f"{counted(self.programs, 'program')} in {counted(len(self.groups), 'group')}, "
+            f"{counted(self.lanes, 'lane')}, {mode}: {counted(self.flushes, 'flush')}, "
+            f"{counted(self.calls, 'call')} of up to {counted(self.largest_call, 'row')} and {self.steps_per_call} "
+            f"steps, {counted(self.blocks, 'block')} ({self.padded_rows} rows of padding in "
+            f"{self.rows + self.padded_rows}), {counted(self.evaluations, 'evaluation')}, "
+            f"{counted(self.compilations, 'compilation')}, at most {self.call_bytes / 2**20:.1f} MiB at a time"
         )
-        return Lines(table, summary, *(f"note: {warning}" for warning in self.warnings))
+        return [summary, *(f"note: {warning}" for warning in self.warnings)]
 
 
 def group_programs(rows: Sequence[Row]) -> tuple[list[int], list[list[int]]]:
@@ -166,7 +193,7 @@ def make_plan(programs: Mapping[Any, Program], rows: Sequence[Row], config: Batc
     return Plan(
         config=config,
         programs=len(rows),
-        lanes=config.lanes(len(rows)),
+        lanes=min(config.lanes(len(rows)), len(rows)),
         groups=described,
         flushes=flushes,
         calls=calls,
@@ -200,19 +227,30 @@ def _group(program: Program, row: Row, members: Sequence[int], names: Sequence[A
 
 
 def _warnings(rows: Sequence[Row], members: Sequence[Sequence[int]], groups: Sequence[Group]) -> list[str]:
-    """Groups that differ in nothing but which optax transformation object they hold."""
-    alike: dict[Any, list[int]] = {}
+    """Groups that differ in nothing but which optax transformation, or which copy of a loss, they hold."""
+    alike: dict[tuple[str, Any], list[int]] = {}
     for number, group in enumerate(members):
         row = rows[group[0]]
+        shapes = tuple((np.shape(a), np.asarray(a).dtype.str) for a in jax.tree.leaves(row))
+        rest = (jax.tree.structure((row.data, row.parameters)), shapes)
         if row.optimizer.kind == "optax":
-            shapes = tuple((np.shape(a), np.asarray(a).dtype.str) for a in jax.tree.leaves(row))
-            rest = jax.tree.structure((row.data, row.parameters))
-            alike.setdefault((rest, shapes, row.loss), []).append(number)
+            alike.setdefault((_SHARE_OPTIMIZER, (rest, row.loss)), []).append(number)
+        code = getattr(row.loss.value, "__code__", None)
+        if code is not None:
+            optimizer = jax.tree.structure(row.optimizer)
+            alike.setdefault((_SHARE_LOSS, (rest, optimizer, code)), []).append(number)
     return [
-        f"{len(numbers)} groups (such as that of {display_name(groups[numbers[0]].names[0])!r}) differ only in "
-        "their optax transformation objects, which are never equal to each other; use ensembles.adam & co. or one "
-        "shared object, "
-        "and they share a compiled call"
-        for numbers in alike.values()
+        f"{len(numbers)} groups (such as that of {display_name(groups[numbers[0]].names[0])!r}) differ only in {advice}"
+        for (advice, _), numbers in alike.items()
         if len(numbers) > 1
     ]
+
+
+_SHARE_OPTIMIZER = (
+    "their optax transformation objects, which are never equal to each other; use ensembles.adam & co. or one shared "
+    "object, and they share a compiled call"
+)
+_SHARE_LOSS = (
+    "their loss, the same code made into a new function each time; define it once, put what differs into `data`, and "
+    "they share a compiled call"
+)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ensembles import names
@@ -24,6 +25,8 @@ __all__ = ["Program", "Row"]
 GENERIC_ROWS_PER_BLOCK = 16
 """Rows of a block for losses of which nothing is known but that they are functions. A row alone runs in a full block,
 too: XLA's sums and matrix products round differently with and without a batch axis."""
+
+_MOST_STEPS = 2**31 - 2  # steps + 1 evaluations are counted in int32
 
 
 @jax.tree_util.register_dataclass
@@ -67,15 +70,17 @@ class Program:
     Args:
         loss: ``loss(parameters, data, key) -> real scalar``, differentiable in `parameters`; a pure JAX
             function. Programs share compiled calls only if they hold the *same* function object: put what
-            differs into `data`.
+            differs into `data`. It runs in blocks of 16 rows, a program alone included: sums and matrix products
+            round differently without a batch axis, and so no result depends on company.
         initial_parameters: array or pytree of real arrays.
-        data: pytree of arrays handed to the loss; never differentiated.
+        data: pytree of arrays handed to the loss, copied; never differentiated.
         optimizer: `ensembles.adam(...)` and the like, or an optax transformation.
         steps: how many updates, at least 0.
 
     Raises:
-        TypeError: a loss that is not callable, complex or non-numeric parameters, not an optimiser.
-        ValueError: steps missing or negative; parameters that are NaN or infinite.
+        TypeError: a loss that is not callable, complex or non-numeric parameters, data that are no numbers, not an
+            optimiser.
+        ValueError: steps missing or out of range; parameters that are NaN or infinite; integers that do not fit.
 
     Example:
         >>> import jax.numpy as jnp, numpy as np
@@ -109,7 +114,7 @@ class Program:
         self.initial_parameters = jax.tree.map(_real_leaf, initial_parameters)
         if not jax.tree.leaves(self.initial_parameters):
             raise ValueError(f"{self.kind}: initial_parameters holds no array to optimise.")
-        self.data = jax.tree.map(np.asarray, data)
+        self.data = jax.tree.map(_data_leaf, data)
         self._set_training(optimizer, steps)
 
     def _set_training(self, optimizer: Any, steps: int | None) -> None:
@@ -120,6 +125,8 @@ class Program:
             raise TypeError(f"{self.kind}: steps is an integer, but {steps!r} was given.")
         if steps < 0:
             raise ValueError(f"{self.kind}: steps must be at least 0, but {steps} was given.")
+        if steps > _MOST_STEPS:
+            raise ValueError(f"{self.kind}: steps must be at most {_MOST_STEPS}, but {steps} was given.")
         self.steps = int(steps)
 
     def row(self, name: Any) -> Row:
@@ -173,3 +180,21 @@ def _real_leaf(leaf: Any) -> np.ndarray:
     if not np.all(np.isfinite(array)):
         raise ValueError("initial_parameters must be finite, but NaN or infinity was given.")
     return array
+
+
+def _data_leaf(leaf: Any) -> np.ndarray:
+    """A copy, so that an array that is reused in a loop does not change programs made before; in JAX's dtype."""
+    kind = getattr(leaf, "dtype", None)
+    if kind is not None and jnp.issubdtype(kind, jax.dtypes.prng_key):
+        raise TypeError(
+            "data must be arrays of numbers, but a random key was given; give jax.random.key_data(key)."
+        )
+    array = np.array(leaf)
+    if not (jnp.issubdtype(array.dtype, np.number) or array.dtype == bool):
+        raise TypeError(f"data must be arrays of numbers, but an array of {array.dtype} was given.")
+    dtype = jax.dtypes.canonicalize_dtype(array.dtype)
+    if array.dtype.kind in "iu" and dtype != array.dtype and not np.array_equal(array, array.astype(dtype)):
+        raise ValueError(
+            f"data holds integers that do not fit {dtype}, which is what JAX computes with unless jax_enable_x64 is on."
+        )
+    return array.astype(dtype)

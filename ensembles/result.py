@@ -146,10 +146,10 @@ class Stats:
     def __str__(self) -> str:
         padding = f" and {self.padded_rows} of padding" if self.padded_rows else ""
         return (
-            f"{_count(self.calls, 'call')} in {_count(self.flushes, 'flush')} for "
-            f"{_count(self.groups, 'group')}: {_count(self.rows, 'row')}{padding} in "
-            f"{_count(self.blocks, 'block')}, largest call {_count(self.largest_call, 'row')}; "
-            f"{_count(self.evaluations, 'evaluation')}; {_count(self.compilations, 'compilation')} in "
+            f"{counted(self.calls, 'call')} in {counted(self.flushes, 'flush')} for "
+            f"{counted(self.groups, 'group')}: {counted(self.rows, 'row')}{padding} in "
+            f"{counted(self.blocks, 'block')}, largest call {counted(self.largest_call, 'row')}; "
+            f"{counted(self.evaluations, 'evaluation')}; {counted(self.compilations, 'compilation')} in "
             f"{self.compile_seconds:.2f} s, run {self.run_seconds:.2f} s"
         )
 
@@ -206,7 +206,7 @@ class EnsembleResult(Mapping[Name, ProgramResult]):
         eligible = [r for r in self.values() if r.status != "failed" and not math.isnan(r.value)]
         if not eligible:
             raise ValueError(
-                f"EnsembleResult: none of {_count(len(self), 'program')} has a value to compare. `.failed()` "
+                f"EnsembleResult: none of {counted(len(self), 'program')} has a value to compare. `.failed()` "
                 f"holds the failed ones with their errors."
             )
         return min(eligible, key=lambda r: r.value)
@@ -251,8 +251,8 @@ class EnsembleResult(Mapping[Name, ProgramResult]):
         try:
             best = self.best()
         except ValueError:
-            return f"{_count(len(self), 'program')}: {counts}" if counts else _count(len(self), "program")
-        programs = _count(len(self), "program")
+            return f"{counted(len(self), 'program')}: {counts}" if counts else counted(len(self), "program")
+        programs = counted(len(self), "program")
         return f"{programs}: {counts}; best {display_name(best.name)!r} with {best.value:.8g}"
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
@@ -299,7 +299,7 @@ class EnsembleError(RuntimeError):
     def __init__(self, result: EnsembleResult) -> None:
         self.result = result
         failed = result.failed()
-        lines = [f"{_count(len(failed), 'program')} of {len(result)} failed:"]
+        lines = [f"{counted(len(failed), 'program')} of {len(result)} failed:"]
         lines += [
             f"  {name!r}: {_error_text(r.error)}" for name, r in list(failed.items())[:_MOST_NAMED_FAILURES]
         ]
@@ -316,7 +316,8 @@ class EnsembleError(RuntimeError):
         return (EnsembleError, (self.result,))
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """The number with its noun: 1 call, 2 flushes."""
     if number == 1:
         return f"1 {noun}"
     return f"{number} {noun}{'es' if noun.endswith('sh') else 's'}"

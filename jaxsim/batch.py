@@ -101,10 +101,20 @@ def check_dtype(dtype: Any) -> np.dtype:
     return wanted
 
 
-def check_initial_state(name: str, state: Any, num_wires: int, dtype: Any) -> Any:
-    """The state as an array of the dtype, or None; ValueError for another shape, NaN or infinity."""
+def check_initial_state(name: str, state: Any, row: Lowered) -> Any:
+    """The state as an array for a row, or None.
+
+    Raises:
+        ValueError: another shape, NaN or infinity; a circuit that prepares a state itself.
+    """
     if state is None:
         return None
+    num_wires, dtype = row.num_wires, row.dtype
+    if any(getattr(item, "gate", "") == "initialize" for item in row.program.items):
+        raise ValueError(
+            f"{name}: the circuit prepares a state with initialize, so it takes no initial_state; leave one of them "
+            "out."
+        )
     if np.shape(state) != (2**num_wires,):
         raise ValueError(
             f"{name}: initial_state must have shape ({2**num_wires},) for {num_wires} qubits, but has shape "

@@ -90,7 +90,7 @@ class CompiledCircuit:
         return f"CompiledCircuit({self.num_wires} qubits, {len(self.parameters)} parameters, {what})"
 
     def _initial(self, state: Any) -> Any:
-        return batch.check_initial_state("compile", state, self.num_wires, self._row.dtype)
+        return batch.check_initial_state("compile", state, self._row)
 
     def _flat(self, values: Any) -> Any:
         real = self._row.data.sign.dtype

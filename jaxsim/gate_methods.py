@@ -188,8 +188,9 @@ class GateMethods:
         """Appends an arbitrary unitary given as an array; ``wires[0]`` is the least significant bit.
 
         Args:
-            matrix: (2**k, 2**k) complex; checked for unitarity (1e-5) unless it is a tracer. The same array
-                used in several gates is stored once.
+            matrix: (2**k, 2**k) complex; checked for unitarity (1e-5) unless it is a tracer: a traced one has to be
+                unitary, or gradients with diff="adjoint" are wrong. The same array used in several gates is
+                stored once.
             wires: the k wires (one gate, no broadcasting).
             controls: wires that must all be 1.
 

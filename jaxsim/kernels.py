@@ -94,20 +94,15 @@ def undo_two_level(
         The stack before the operation, and the derivative of each output with respect to each angle.
     """
     index = basis(stack)
-    flipped = flip(stack, step.x)
-    adjoint = adjoint_entries(step)
-    before = _combine(stack, flipped, step, adjoint, index)
-    # The flipped state before the operation follows from what is at hand: no third gather.
-    other = step._replace(entries=adjoint)
-    crossed = parity(step.x & step.z)
-    swapped = jnp.where(crossed, adjoint[jnp.array([1, 0, 3, 2])], adjoint)
-    flipped_before = _combine(flipped[0], stack[0], other, swapped, index)
+    before = _combine(stack, flip(stack, step.x), step, adjoint_entries(step), index)
+    # It could be had from what has been gathered already, but a second gather of all states at once is faster.
+    flipped_before = flip(before, step.x)
     odd = parity(index & step.z)
     active = (index & step.controls) == step.controls
     derivatives = []
     for tangent in tangents:
         change = jnp.where(odd, tangent[1], tangent[0]) * before[0]
-        change = change + jnp.where(odd, tangent[3], tangent[2]) * flipped_before
+        change = change + jnp.where(odd, tangent[3], tangent[2]) * flipped_before[0]
         change = jnp.where(active, change, 0)
         derivatives.append(real_overlap(stack[1:], on_each(change, stack[1:])))
     if not derivatives:

@@ -38,10 +38,12 @@ def sample_indices(key: Array, probabilities: Float[Array, " dim"], shots: int) 
     draws = jax.random.bits(key, (shots, num_wires), jnp.uint32)
     index = jnp.zeros(shots, jnp.int32)
     for level in range(num_wires):
-        below, total = tree[level + 1][index], tree[level][index]
-        # 23 bits, centred: never 0 or 1 in float32, so that an outcome of probability 0 is never taken.
-        uniform = ((draws[:, level] >> 9).astype(probabilities.dtype) + 0.5) * 2.0**-23
-        index = index + jnp.where(uniform * total >= below, 2**level, 0).astype(jnp.int32)
+        zero, one = tree[level + 1][index], tree[level + 1][index + 2**level]
+        # The rarer child is taken if a number in (0, 1] falls below its share: small numbers have 32 bits and are
+        # never 0, so rare children keep their odds, and one of probability 0 is never taken.
+        uniform = (draws[:, level].astype(probabilities.dtype) + 0.5) * 2.0**-32
+        rarer = uniform * (zero + one) < jnp.minimum(zero, one)
+        index = index + jnp.where(rarer == (one < zero), 2**level, 0).astype(jnp.int32)
     return index
 
 

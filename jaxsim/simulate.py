@@ -55,10 +55,6 @@ def _closed(name: str, circuit: Circuit) -> Circuit:
     return circuit
 
 
-def _initial(name: str, circuit: Circuit, initial_state: Any, dtype: Any) -> Any:
-    return batch.check_initial_state(name, initial_state, circuit.num_wires, dtype)
-
-
 def _lower(name: str, circuit: Circuit, observable: Any = None, **options: Any) -> Lowered:
     return batch.lower(_closed(name, circuit), observable, **options)
 
@@ -175,7 +171,8 @@ def statevector(
 
     Args:
         circuit: without open parameters.
-        initial_state: (2**n,) complex to start from instead of |0...0>; differentiable.
+        initial_state: (2**n,) complex to start from instead of |0...0>; differentiable, taken as it is: not
+            normalised.
         dtype: complex64 (default) or complex128.
         engine: as for `compile`.
 
@@ -188,7 +185,7 @@ def statevector(
         [0.707099974155426, 0.0, 0.0, 0.707099974155426]
     """
     row = _lower("statevector", circuit, dtype=dtype, engine=engine)
-    return _state(row, _initial("statevector", circuit, initial_state, row.dtype))
+    return _state(row, batch.check_initial_state("statevector", initial_state, row))
 
 
 def amplitudes(circuit: Circuit, outcomes: Any, **options: Any) -> Complex[Array, " outcomes"]:
@@ -276,7 +273,7 @@ def expectation(
         -0.4794
     """
     row = _lower("expectation", circuit, observable, dtype=dtype, engine=engine, diff=diff)
-    return _values(row, _initial("expectation", circuit, initial_state, row.dtype))
+    return _values(row, batch.check_initial_state("expectation", initial_state, row))
 
 
 def variance(
@@ -290,7 +287,7 @@ def variance(
     """Variance <H**2> - <H>**2 of an observable (a scalar) or of m of them ((m,)); arguments as for
     `expectation`."""
     row = _lower("variance", circuit, observable, dtype=dtype, engine=engine)
-    return _variances(row, _initial("variance", circuit, initial_state, row.dtype))
+    return _variances(row, batch.check_initial_state("variance", initial_state, row))
 
 
 # measurement ------------------------------------------------------------------------------------------------
@@ -314,7 +311,7 @@ def probabilities(
     """
     row = _lower("probabilities", circuit, dtype=dtype, engine=engine)
     chosen = _chosen_wires("probabilities", wires, circuit.num_wires)
-    return _probabilities(row, _initial("probabilities", circuit, initial_state, row.dtype), chosen)
+    return _probabilities(row, batch.check_initial_state("probabilities", initial_state, row), chosen)
 
 
 def sample(
@@ -348,7 +345,7 @@ def sample(
     chosen = _chosen_wires("sample", wires, circuit.num_wires)
     shots = _positive_shots("sample", shots)
     _check_key("sample", key)
-    bits = _samples(row, _initial("sample", circuit, initial_state, row.dtype), key, shots)
+    bits = _samples(row, batch.check_initial_state("sample", initial_state, row), key, shots)
     return bits if chosen == tuple(range(circuit.num_wires)) else bits[:, np.array(chosen)]
 
 
@@ -398,7 +395,7 @@ def reduced_density_matrix(
         raise ValueError(
             f"reduced_density_matrix: at most {MAX_UNITARY_WIRES} wires, but {len(chosen)} were given."
         )
-    return _reduced(row, _initial("reduced_density_matrix", circuit, initial_state, row.dtype), chosen)
+    return _reduced(row, batch.check_initial_state("reduced_density_matrix", initial_state, row), chosen)
 
 
 def entropy(circuit: Circuit, wires: Sequence[int], *, base: float = 2.0, **options: Any) -> Float[Array, ""]:

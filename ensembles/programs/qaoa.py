@@ -57,9 +57,10 @@ class QAOA(VQE):
         dtype: Any = None,
         engine: str = "auto",
     ) -> None:
-        if not hasattr(problem, "diagonal") or not hasattr(problem, "hamiltonian"):
+        if not all(hasattr(problem, needed) for needed in ("n_qubits", "hamiltonian", "diagonal")):
             raise TypeError(
-                f"QAOA: a problem such as MaxCut(graph) is needed, but a {type(problem).__name__} was given."
+                f"QAOA: a problem such as MaxCut(graph) is needed, with n_qubits, hamiltonian and diagonal(), but "
+                f"a {type(problem).__name__} was given."
             )
         self.problem = problem
         self.layers = layers
@@ -68,7 +69,8 @@ class QAOA(VQE):
         if initial_parameters is None:
             gammas, betas = ansatz.linear_ramp(layers)
             # A unit of cost is what one term weighs, so that weighted problems start alike.
-            scale = np.abs(problem.hamiltonian.coefficients[problem.hamiltonian.z_mask != 0]).mean() * 2
+            weights = np.abs(problem.hamiltonian.coefficients[problem.hamiltonian.z_mask != 0])
+            scale = 2 * weights.mean() if weights.any() else 1.0
             initial_parameters = np.concatenate([betas, np.asarray(gammas) / scale])
         super().__init__(
             circuit,
