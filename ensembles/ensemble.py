@@ -140,6 +140,7 @@ class ProgramEnsemble:
         started = time.perf_counter()
         with count_compilations() as compiled:
             rows = self._lowered()
+            _check_precision(self._programs, rows)
             plan = make_plan(self._programs, rows, config)
             total_steps = sum(program.steps for program in self._programs.values())
             with progress_bar(len(self), total_steps, show) as bar:
@@ -221,6 +222,19 @@ def _check_losses(programs: Sequence[tuple[Any, Program]], rows: Sequence[Row]) 
             raise ValueError(
                 f"The loss of program {names.display_name(name)!r} ({program.describe()}) must return a real "
                 f"scalar, but returns {value}."
+            )
+
+
+def _check_precision(programs: Iterable[Any], rows: Sequence[Row]) -> None:
+    """Refuses to run double precision in single precision, which is what JAX would do without a word."""
+    if jax.config.read("jax_enable_x64"):
+        return
+    for name, row in zip(programs, rows, strict=True):
+        if any(np.asarray(leaf).dtype == np.float64 for leaf in jax.tree.leaves(row.parameters)):
+            raise ValueError(
+                f"run: program {names.display_name(name)!r} was made in double precision, but JAX's 64-bit mode is "
+                "off now: put the run, too, into `with jax.enable_x64(True):`, or switch it on for good with "
+                "jax.config.update('jax_enable_x64', True)."
             )
 
 

@@ -72,6 +72,17 @@ def test_circuits_of_one_and_two_qubits_keep_their_bits(num_wires):
     assert bits(run(programs, BatchConfig("off"))) == bits(run(programs))
 
 
+def test_double_precision_is_not_lost_without_a_word():
+    with jax.enable_x64(True):
+        made_inside = VQE(
+            ansatz.hardware_efficient(2, 1), tfim(2), optimizer=adam(0.1), steps=1, dtype=np.complex128
+        )
+    with pytest.raises(ValueError, match="double precision"):
+        run([made_inside])
+    with jax.enable_x64(True):
+        assert run([made_inside])[0].parameters.dtype == np.float64
+
+
 def test_data_is_a_copy():
     data, programs = np.zeros(2, np.float32), []
     for k in range(3):
