@@ -177,6 +177,11 @@ class _GroupStore:
             mine[index] = np.asarray(theirs)[: len(places)]
         del self.resident[places]
 
+    def resident_bytes(self) -> int:
+        """Bytes of the blocks that are on the device now."""
+        rows = sum(len(carry.step) for _, carry in self.resident.values())
+        return rows * self.group.block_bytes() // self.group.rows_per_block
+
     def store_all(self) -> None:
         """Brings every carry back to the host."""
         for places in list(self.resident):
@@ -298,6 +303,9 @@ class CompiledRun:
                     steps += self._run_blocks(store, cuts[first : first + at_a_time], size)
                 if at_a_time < len(cuts):
                     store.store_all()
+            if sum(other.resident_bytes() for other in self.stores) > self.limit:
+                for other in self.stores:
+                    other.store_all()
             calls, blocks, rows = calls + 1, blocks + len(cuts), rows + len(places)
             padded, largest = padded + len(cuts) * size - len(places), max(largest, len(places))
         c = self.counts

@@ -146,7 +146,7 @@ def test_a_program_that_failed_has_no_final_value():
     assert np.isnan(result.final_value)
 
 
-def test_programs_that_have_ended_leave_the_device(monkeypatch):
+def test_blocks_leave_the_device_at_the_end_and_at_the_memory_limit(monkeypatch):
     resident = []
     kept = CompiledRun._flush
 
@@ -156,9 +156,14 @@ def test_programs_that_have_ended_leave_the_device(monkeypatch):
         return made
 
     monkeypatch.setattr(CompiledRun, "_flush", flush)
-    programs = [Program(square, np.ones(1), optimizer=sgd(0.1), steps=1) for _ in range(5)]
-    run(programs, BatchConfig(max_batch_size=1))
+    run([one() for _ in range(5)], BatchConfig(max_batch_size=1))
     assert resident == [0] * 5
+    resident.clear()
+    run([one(steps=100) for _ in range(5)], BatchConfig("off", memory_limit=1))
+    assert resident == [0] * 10
+    resident.clear()
+    run([one(steps=100) for _ in range(5)], BatchConfig("off"))
+    assert max(resident) == 5
 
 
 def test_a_plan_reads_well():
