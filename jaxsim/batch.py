@@ -22,8 +22,9 @@ from jaxtyping import Array
 from jaxsim import kernels, sampling
 from jaxsim.circuit import Circuit
 from jaxsim.engines import energy, rotations
+from jaxsim.lowering.angles import bucket
 from jaxsim.lowering.observable import LoweredObservable, lower_observable
-from jaxsim.lowering.rotations import Item, Lowering, Repeat, Steps, bucket, lower_steps
+from jaxsim.lowering.rotations import Item, Lowering, Repeat, Steps, lower_steps
 from jaxsim.observables import PauliSum
 from jaxsim.parameters import Expression, Parameter
 

@@ -19,7 +19,7 @@ from jaxtyping import Array, Complex, Float
 
 from jaxsim import kernels
 from jaxsim.leaves import known
-from jaxsim.lowering.rotations import bucket
+from jaxsim.lowering.angles import bucket
 from jaxsim.observables import PauliSum
 
 __all__ = ["LoweredObservable", "apply", "lower_observable"]

@@ -15,17 +15,30 @@ the runs of steps.
 from __future__ import annotations
 
 import cmath
-import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxsim import gates
-from jaxsim.parameters import Call, Expression, Linear, Parameter
+from jaxsim.lowering.angles import (
+    AXES,
+    HADAMARD,
+    IDENTITY,
+    NOTHING,
+    Affine,
+    Matrix,
+    bucket,
+    combine,
+    constant_matrices,
+    product,
+    rz,
+    sources_of,
+)
+from jaxsim.parameters import Expression
 from jaxsim.structure import Instruction, Structure
 
-__all__ = ["Affine", "Lowering", "Repeat", "Special", "StepArrays", "Steps", "bucket", "lower_steps"]
+__all__ = ["Lowering", "Repeat", "Special", "StepArrays", "Steps", "lower_steps"]
 
 MAX_ANGLES = 3
 """Angles that one step takes; a run of 1-qubit gates with more opens a second step."""
@@ -71,54 +84,6 @@ Item = Steps | Special | Repeat
 # the data -------------------------------------------------------------------------------------------------
 
 
-class Affine(NamedTuple):
-    """``sum_k terms[k].coefficient * source[terms[k].index] + offset``: an angle in terms of the values."""
-
-    terms: tuple[tuple[int, float], ...]
-    offset: float
-
-    def __add__(self, other: Affine) -> Affine:  # type: ignore[override]
-        total = dict(self.terms)
-        for index, coefficient in other.terms:
-            total[index] = total.get(index, 0.0) + coefficient
-        kept = tuple((i, c) for i, c in sorted(total.items()) if c != 0.0)
-        return Affine(kept, self.offset + other.offset)
-
-    def scaled(self, factor: float) -> Affine:
-        """The angle times a number."""
-        return Affine(tuple((i, factor * c) for i, c in self.terms), factor * self.offset)
-
-
-NOTHING = Affine((), 0.0)
-
-Matrix = tuple[complex, complex, complex, complex]
-_IDENTITY: Matrix = (1, 0, 0, 1)
-
-
-def _product(a: Matrix, b: Matrix) -> Matrix:
-    return (
-        a[0] * b[0] + a[1] * b[2],
-        a[0] * b[1] + a[1] * b[3],
-        a[2] * b[0] + a[3] * b[2],
-        a[2] * b[1] + a[3] * b[3],
-    )
-
-
-_R = math.sqrt(0.5)
-_HADAMARD: Matrix = (_R, _R, _R, -_R)
-# R_P(a) = V RZ(a) V^dagger
-_AXES: dict[str, tuple[Matrix, Matrix]] = {
-    "X": (_HADAMARD, _HADAMARD),
-    "Y": ((_R, 1j * _R, 1j * _R, _R), (_R, -1j * _R, -1j * _R, _R)),
-    "Z": (_IDENTITY, _IDENTITY),
-}
-
-
-def _rz(angle: float) -> Matrix:
-    half = cmath.exp(-0.5j * angle)
-    return (half, 0, 0, half.conjugate())
-
-
 @dataclass
 class Step:
     """A two-level step under construction."""
@@ -127,24 +92,24 @@ class Step:
     z: int
     controls: int
     sign: float = 1.0
-    constants: list[Matrix] = field(default_factory=lambda: [_IDENTITY])
+    constants: list[Matrix] = field(default_factory=lambda: [IDENTITY])
     angles: list[Affine] = field(default_factory=list)
     phase: Affine = NOTHING
 
     def rotate(self, frame: tuple[Matrix, Matrix], angle: Affine) -> None:
         """Multiplies V RZ(angle) V^dagger on from the left."""
         if not angle.terms:
-            self.multiply(_product(_product(frame[0], _rz(angle.offset)), frame[1]))
+            self.multiply(product(product(frame[0], rz(angle.offset)), frame[1]))
             return
         # The constant part of the angle is folded in double precision.
-        inner = _product(_rz(angle.offset), frame[1]) if angle.offset else frame[1]
-        self.constants[0] = _product(inner, self.constants[0])
+        inner = product(rz(angle.offset), frame[1]) if angle.offset else frame[1]
+        self.constants[0] = product(inner, self.constants[0])
         self.constants.insert(0, frame[0])
         self.angles.insert(0, Affine(angle.terms, 0.0))
 
     def multiply(self, matrix: Matrix) -> None:
         """Multiplies a constant matrix on from the left."""
-        self.constants[0] = _product(matrix, self.constants[0])
+        self.constants[0] = product(matrix, self.constants[0])
 
     def turn(self, phase: Affine) -> None:
         """Multiplies exp(i phase) on."""
@@ -208,14 +173,6 @@ class Lowering(NamedTuple):
     used: int
 
 
-def bucket(size: int) -> int:
-    """The size up to which something is padded: 0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, ..."""
-    if size <= 4:
-        return size
-    power = 1 << (size - 1).bit_length()
-    return 3 * power // 4 if size <= 3 * power // 4 else power
-
-
 class _Builder:
     """Turns instructions into steps and special items."""
 
@@ -256,7 +213,7 @@ class _Builder:
             self.add_phase(angle.scaled(-0.5), controls)
         elif len(acting) == 1 and not controls:
             letter, wire = acting[0]
-            self.waiting(wire, bool(angle.terms)).rotate(_AXES[letter], angle)
+            self.waiting(wire, bool(angle.terms)).rotate(AXES[letter], angle)
         else:
             x = sum(1 << wire for letter, wire in acting if letter in "XY")
             z = sum(1 << wire for letter, wire in acting if letter in "YZ")
@@ -268,9 +225,9 @@ class _Builder:
                 kappa = 1j**num_y * (-1) ** num_y
                 step.sign = 1.0 if num_y % 2 else -1.0
                 into, out = (1, 0, 0, kappa), (1, 0, 0, kappa.conjugate())
-                step.rotate((_product(out, _HADAMARD), _product(_HADAMARD, into)), angle)
+                step.rotate((product(out, HADAMARD), product(HADAMARD, into)), angle)
             else:
-                step.rotate(_AXES["Z"], angle)
+                step.rotate(AXES["Z"], angle)
             self.emit(step)
 
     def add_phase(self, phase: Affine, controls: int) -> None:
@@ -296,7 +253,7 @@ class _Builder:
             step.multiply(matrix)
         else:
             for rotation in gates.rotations(base):
-                angle = _combine(rotation, angles)
+                angle = combine(rotation, angles)
                 if rotation.label == "I":
                     if controls:
                         step.turn(angle.scaled(-0.5))
@@ -305,7 +262,7 @@ class _Builder:
                 else:
                     if not controls:
                         step = self.waiting(wire, bool(angle.terms))
-                    step.rotate(_AXES[rotation.label], angle)
+                    step.rotate(AXES[rotation.label], angle)
         if controls:
             self.emit(step)
 
@@ -328,14 +285,6 @@ class _Builder:
         self.run = []
 
 
-def _combine(rotation: gates.Rotation, angles: tuple[Affine, ...]) -> Affine:
-    total = Affine((), rotation.offset)
-    for coefficient, angle in zip(rotation.coefficients, angles, strict=False):
-        if coefficient:
-            total = total + angle.scaled(coefficient)
-    return total
-
-
 def lower_steps(
     structure: Structure, angles: np.ndarray | None, operands: tuple, *, keep_phase: bool
 ) -> Lowering:
@@ -348,60 +297,13 @@ def lower_steps(
         operands: its operands; constant 1-qubit unitaries among them are folded.
         keep_phase: whether the global phase matters.
     """
-    sources, atoms = _sources(structure, angles)
+    sources, atoms = sources_of(structure, angles)
     builder = _Builder(structure.num_wires, keep_phase)
-    constant = _constant_matrices(structure, angles)
+    constant = constant_matrices(structure, angles)
     for position, instruction in enumerate(structure.instructions):
         _add(builder, instruction, sources, constant.get(position), operands)
     builder.finish()
     return _assemble(builder.sequence, atoms)
-
-
-def _sources(structure: Structure, angles: np.ndarray | None) -> tuple[list[Affine], tuple[Expression, ...]]:
-    """Each slot's angle in terms of the values: parameters, then (if traced) all slots, then non-affine
-    atoms."""
-    first_slot = len(structure.parameters)
-    first_atom = first_slot + (structure.num_slots if angles is None else 0)
-    place: dict[Expression, int] = {p: k for k, p in enumerate(structure.parameters)}
-    atoms: list[Expression] = []
-
-    def index_of(atom: Expression) -> int:
-        if atom not in place:
-            place[atom] = first_atom + len(atoms)
-            atoms.append(atom)
-        return place[atom]
-
-    if angles is None:
-        sources = [Affine(((first_slot + s, 1.0),), 0.0) for s in range(structure.num_slots)]
-    else:
-        sources = [Affine((), float(a)) for a in angles]
-    for slot, expression in structure.expressions:
-        if isinstance(expression, Linear):
-            terms = tuple(sorted((index_of(atom), c) for atom, c in expression.terms))
-            sources[slot] = Affine(terms, expression.constant)
-        elif isinstance(expression, Parameter | Call):
-            sources[slot] = Affine(((index_of(expression), 1.0),), 0.0)
-    return sources, tuple(atoms)
-
-
-def _constant_matrices(structure: Structure, angles: np.ndarray | None) -> dict[int, Matrix]:
-    """Matrices of the 1-qubit gates (under whatever controls) whose angles are all known, by position."""
-    waiting = {slot for slot, _ in structure.expressions}
-    groups: dict[str, list[tuple[int, tuple[int, ...]]]] = {}
-    for position, i in enumerate(structure.instructions):
-        base = gates.GATES[gates.GATES[i.gate].base]
-        if base.num_wires == 1 and not (base.angles and (angles is None or waiting.intersection(i.slots))):
-            groups.setdefault(base.name, []).append((position, i.slots))
-    found: dict[int, Matrix] = {}
-    for name, members in groups.items():
-        if not gates.GATES[name].angles:
-            matrix = tuple(gates.matrix(name).reshape(4).tolist())
-            found.update({position: matrix for position, _ in members})
-        elif angles is not None:
-            columns = np.asarray(angles, np.float64)[np.array([slots for _, slots in members])].T
-            matrices = gates.matrix(name, list(columns)).reshape(-1, 4).tolist()
-            found.update({p: tuple(m) for (p, _), m in zip(members, matrices, strict=True)})
-    return found
 
 
 def _add(
@@ -425,7 +327,7 @@ def _add(
         builder.one_qubit(base, wires[0], angles, controls, matrix)
     else:
         for rotation in gates.rotations(base):
-            builder.rotation(rotation.label, wires, _combine(rotation, angles), controls)
+            builder.rotation(rotation.label, wires, combine(rotation, angles), controls)
 
 
 # lists to arrays ------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from qiskit.quantum_info import Operator
 from jaxsim import Circuit, Parameter, ParameterVector, X, Y, Z, batch
 from jaxsim.gates import GATES
 from jaxsim.lowering.observable import lower_observable
-from jaxsim.lowering.rotations import Lowering, Repeat, Special, Steps, bucket, lower_steps
+from jaxsim.lowering.angles import bucket
+from jaxsim.lowering.rotations import Lowering, Repeat, Special, Steps, lower_steps
 
 PLAIN = [row.name for row in GATES.values() if not row.operand and not row.any_controls]
 

@@ -1,0 +1,137 @@
+"""Angles as data, and small matrices on the host: what every lowering needs of a circuit's parameters.
+
+An angle of a gate is affine in the *values*: the circuit's parameters, then its angles if those are traced, then
+whatever expressions of the parameters are not affine.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxsim import gates
+from jaxsim.parameters import Call, Expression, Linear, Parameter
+from jaxsim.structure import Structure
+
+__all__ = [
+    "AXES", "HADAMARD", "IDENTITY", "NOTHING", "Affine", "Matrix", "bucket", "combine", "constant_matrices", "product",
+    "rz", "sources_of",
+]  # fmt: skip
+
+
+class Affine(NamedTuple):
+    """``sum_k terms[k].coefficient * source[terms[k].index] + offset``: an angle in terms of the values."""
+
+    terms: tuple[tuple[int, float], ...]
+    offset: float
+
+    def __add__(self, other: Affine) -> Affine:  # type: ignore[override]
+        total = dict(self.terms)
+        for index, coefficient in other.terms:
+            total[index] = total.get(index, 0.0) + coefficient
+        kept = tuple((i, c) for i, c in sorted(total.items()) if c != 0.0)
+        return Affine(kept, self.offset + other.offset)
+
+    def scaled(self, factor: float) -> Affine:
+        """The angle times a number."""
+        return Affine(tuple((i, factor * c) for i, c in self.terms), factor * self.offset)
+
+
+NOTHING = Affine((), 0.0)
+
+Matrix = tuple[complex, complex, complex, complex]
+IDENTITY: Matrix = (1, 0, 0, 1)
+
+
+def product(a: Matrix, b: Matrix) -> Matrix:
+    """The product of two 2x2 matrices, each as its four entries."""
+    return (
+        a[0] * b[0] + a[1] * b[2],
+        a[0] * b[1] + a[1] * b[3],
+        a[2] * b[0] + a[3] * b[2],
+        a[2] * b[1] + a[3] * b[3],
+    )
+
+
+_R = math.sqrt(0.5)
+HADAMARD: Matrix = (_R, _R, _R, -_R)
+AXES: dict[str, tuple[Matrix, Matrix]] = {
+    "X": (HADAMARD, HADAMARD),
+    "Y": ((_R, 1j * _R, 1j * _R, _R), (_R, -1j * _R, -1j * _R, _R)),
+    "Z": (IDENTITY, IDENTITY),
+}
+
+
+def rz(angle: float) -> Matrix:
+    """exp(-i angle/2 Z)."""
+    half = cmath.exp(-0.5j * angle)
+    return (half, 0, 0, half.conjugate())
+
+
+def bucket(size: int) -> int:
+    """The size up to which something is padded: 0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, ..."""
+    if size <= 4:
+        return size
+    power = 1 << (size - 1).bit_length()
+    return 3 * power // 4 if size <= 3 * power // 4 else power
+
+
+def combine(rotation: gates.Rotation, angles: tuple[Affine, ...]) -> Affine:
+    """The angle of one rotation of a gate in terms of the gate's angles."""
+    total = Affine((), rotation.offset)
+    for coefficient, angle in zip(rotation.coefficients, angles, strict=False):
+        if coefficient:
+            total = total + angle.scaled(coefficient)
+    return total
+
+
+def sources_of(
+    structure: Structure, angles: np.ndarray | None
+) -> tuple[list[Affine], tuple[Expression, ...]]:
+    """Each slot's angle in terms of the values: parameters, then (if traced) all slots, then non-affine
+    atoms."""
+    first_slot = len(structure.parameters)
+    first_atom = first_slot + (structure.num_slots if angles is None else 0)
+    place: dict[Expression, int] = {p: k for k, p in enumerate(structure.parameters)}
+    atoms: list[Expression] = []
+
+    def index_of(atom: Expression) -> int:
+        if atom not in place:
+            place[atom] = first_atom + len(atoms)
+            atoms.append(atom)
+        return place[atom]
+
+    if angles is None:
+        sources = [Affine(((first_slot + s, 1.0),), 0.0) for s in range(structure.num_slots)]
+    else:
+        sources = [Affine((), float(a)) for a in angles]
+    for slot, expression in structure.expressions:
+        if isinstance(expression, Linear):
+            terms = tuple(sorted((index_of(atom), c) for atom, c in expression.terms))
+            sources[slot] = Affine(terms, expression.constant)
+        elif isinstance(expression, Parameter | Call):
+            sources[slot] = Affine(((index_of(expression), 1.0),), 0.0)
+    return sources, tuple(atoms)
+
+
+def constant_matrices(structure: Structure, angles: np.ndarray | None) -> dict[int, Matrix]:
+    """Matrices of the 1-qubit gates (under whatever controls) whose angles are all known, by position."""
+    waiting = {slot for slot, _ in structure.expressions}
+    groups: dict[str, list[tuple[int, tuple[int, ...]]]] = {}
+    for position, i in enumerate(structure.instructions):
+        base = gates.GATES[gates.GATES[i.gate].base]
+        if base.num_wires == 1 and not (base.angles and (angles is None or waiting.intersection(i.slots))):
+            groups.setdefault(base.name, []).append((position, i.slots))
+    found: dict[int, Matrix] = {}
+    for name, members in groups.items():
+        if not gates.GATES[name].angles:
+            matrix = tuple(gates.matrix(name).reshape(4).tolist())
+            found.update({position: matrix for position, _ in members})
+        elif angles is not None:
+            columns = np.asarray(angles, np.float64)[np.array([slots for _, slots in members])].T
+            matrices = gates.matrix(name, list(columns)).reshape(-1, 4).tolist()
+            found.update({p: tuple(m) for (p, _), m in zip(members, matrices, strict=True)})
+    return found
