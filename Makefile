@@ -31,7 +31,7 @@ $(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
 	$(PIP) --editable '.[docs]'
 	@touch $@
 
-demo: $(VENV)/.installed-demo  ## the main job: the H2 curve and MaxCut on 64 graphs, with a table and two pictures
+demo: $(VENV)/.installed-demo  ## the main job: the H2 curve, MaxCut on 64 graphs, 64 different circuits; tables, two pictures
 	$(BIN)/python examples/main_job.py
 
 test: $(VENV)/.installed-dev  ## tests and docstring examples (without those marked slow)
@@ -49,8 +49,9 @@ format: $(VENV)/.installed-dev  ## let ruff format the code and mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-dev  ## every benchmark in benchmarks/
-	@for f in benchmarks/*.py; do echo "== $$f"; $(BIN)/python $$f || exit 1; done
+bench: $(VENV)/.installed-dev  ## us and the peers, in one run of about an hour
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/import_time.py
 
 docs: $(VENV)/.installed-docs  ## the documentation, into site/
 	$(BIN)/mkdocs build --quiet

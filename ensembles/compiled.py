@@ -8,6 +8,8 @@ ended and gives their lanes to the next.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+import jaxsim
 from ensembles import optimizers
 from ensembles.planner import Group, Plan, group_programs, resident_blocks
 from ensembles.program import Row
@@ -113,7 +116,7 @@ def _advance_row(row: Row, carry: Carry, root: Any) -> tuple[Carry, Any]:
     ), value
 
 
-@jax.jit
+@partial(jax.jit, compiler_options=jaxsim.compiler_options())
 def _advance(rows: Row, carry: Carry, root: Any, budget: Any) -> tuple[Carry, Any]:
     """A block advanced by up to `budget` steps; also the losses, (STEPS_PER_CALL, rows).
 
@@ -148,6 +151,7 @@ class _GroupStore:
 
     def __init__(self, group: Group, rows: Sequence[Row]) -> None:
         self.group = group
+        self.key = rows[0].key
         self.rows = jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
         self.place = {program: k for k, program in enumerate(group.programs)}
         self.carry = _empty_carry(rows[0], len(rows))
@@ -316,22 +320,28 @@ class CompiledRun:
         return steps
 
     def _run_blocks(self, store: _GroupStore, cuts: Sequence[Places], size: int) -> int:
-        """Sends blocks off one after the other without waiting, then takes in what they did.
+        """Sends blocks off, then takes in what they did.
 
-        What an interrupted call has sent off is taken in as well; a block that has not been sent off stays as
-        it was.
+        After an interruption blocks under way are finished and taken in as well; those not begun stay as they
+        were.
         """
-        sent: list[tuple[Places, Any, Any, tuple[Any, Any]]] = []
+        blocks = [(places, *store.block(places, size)) for places in cuts]
+        sent: list[Future] = []
         try:
-            for places in cuts:
-                rows, carry = store.block(places, size)
-                sent.append((places, rows, carry.step, _advance(rows, carry, self.root, _BUDGET)))
-            jax.block_until_ready([result for *_, result in sent])
+            arguments = [(rows, carry, self.root, _BUDGET) for _, rows, carry in blocks]
+            sent = jaxsim.submit_blocks(_advance, arguments, (store.key, size))
+            for future in sent:
+                jax.block_until_ready(future.result())
         except KeyboardInterrupt:
             self.interrupted = True
+            for future in sent:
+                future.cancel()
         made = 0
-        for places, rows, before, (carry, losses) in sent:
-            first = np.maximum(np.asarray(before), 0)
+        for (places, rows, before), future in zip(blocks, sent, strict=False):
+            if future.cancelled():
+                continue
+            carry, losses = future.result()
+            first = np.maximum(np.asarray(before.step), 0)
             steps = np.asarray(carry.step) - first
             active, values = np.asarray(carry.active), np.asarray(losses)
             for k, place in enumerate(places):

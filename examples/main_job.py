@@ -1,7 +1,8 @@
-"""The main job: two ensembles of variational programs, each trained in a handful of compiled calls.
+"""The main job: three ensembles of variational programs, each trained in a handful of compiled calls.
 
 (a) The dissociation curve of H2: 41 bond lengths x 4 random starts, a UCCSD ansatz trained with Adam.
 (b) MaxCut by QAOA with two layers on 64 random 3-regular graphs of 10 nodes.
+(c) A search for a circuit: 64 ansaetze, each with gates and CX networks of its own, for a spin chain.
 
     python examples/main_job.py [directory for the pictures]
 """
@@ -13,13 +14,14 @@ import time
 from pathlib import Path
 
 import networkx as nx
+import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
 from ensembles import QAOA, VQE, EnsembleResult, ProgramEnsemble, adam
-from ensembles.problems import MaxCut, bond_lengths, molecule
-from jaxsim import ansatz
+from ensembles.problems import MaxCut, bond_lengths, molecule, tfim
+from jaxsim import Circuit, ParameterVector, ansatz
 
 SEEDS = range(4)
 CHEMICAL_ACCURACY = 1.6e-3  # Hartree
@@ -50,6 +52,46 @@ def cuts_of_graphs() -> ProgramEnsemble:
             for name, graph in graphs.items()
         }
     )
+
+
+def random_circuit(seed: int, num_wires: int = 8, layers: int = 3) -> Circuit:
+    """Rotations about random axes, then CX gates between random pairs, layer by layer."""
+    rng = np.random.default_rng(seed)
+    theta = ParameterVector("theta", 2 * num_wires * layers)
+    circuit = Circuit(num_wires)
+    for layer in np.arange(len(theta)).reshape(layers, num_wires, 2):
+        for wire, (first, second) in enumerate(layer.tolist()):
+            outer, inner = rng.permutation(["rx", "ry", "rz"])[:2]
+            getattr(circuit, inner)(theta[first], wire)
+            getattr(circuit, outer)(theta[second], wire)
+        for _ in range(num_wires):
+            circuit.cx(*rng.permutation(num_wires)[:2].tolist())
+    return circuit
+
+
+def search_for_a_circuit() -> ProgramEnsemble:
+    """64 different circuits for one Hamiltonian: structure is data, so they share their compiled calls."""
+    hamiltonian = tfim(8)
+    return ProgramEnsemble(
+        {
+            f"circuit {k}": VQE(random_circuit(k), hamiltonian, optimizer=adam(0.05), steps=150)
+            for k in range(64)
+        }
+    )
+
+
+def circuit_table(result: EnsembleResult) -> Table:
+    """The best and the worst circuits."""
+    exact = tfim(8).ground_energy()
+    table = Table(
+        title=f"64 different circuits for the transverse-field Ising chain (ground state {exact:.4f})"
+    )
+    for heading in ("circuit", "energy", "above the ground state"):
+        table.add_column(heading, justify="right")
+    ranked = sorted(result.items(), key=lambda item: item[1].value)
+    for name, best in [*ranked[:4], *ranked[-2:]]:
+        table.add_row(name, f"{best.value:.4f}", f"{best.value - exact:.4f}")
+    return table
 
 
 def best_energies(result: EnsembleResult) -> dict[float, float]:
@@ -135,12 +177,16 @@ def main(directory: Path) -> None:
     console.print(f"Mean approximation ratio {sum(ratios) / len(ratios):.3f}; the most probable cut is the largest one "
                   f"for {found} of {len(graphs)} graphs.")  # fmt: skip
 
+    circuits = train("64 programs, each with a circuit of its own", search_for_a_circuit())
+    console.print(circuit_table(circuits))
+
     plot_curve(energies, directory / "h2_curve.png")
     graphs.plot(directory / "qaoa_convergence.png")
     console.rule("done")
-    programs = len(hydrogen) + len(graphs)
-    compilations = hydrogen.stats.compilations + graphs.stats.compilations
-    calls = hydrogen.stats.calls + graphs.stats.calls
+    parts = (hydrogen, graphs, circuits)
+    programs = sum(len(part) for part in parts)
+    compilations = sum(part.stats.compilations for part in parts)
+    calls = sum(part.stats.calls for part in parts)
     console.print(
         f"{programs} programs, {compilations} compilations, {calls} calls, {time.perf_counter() - started:.1f} s.\n"
         f"Pictures: {directory / 'h2_curve.png'}, {directory / 'qaoa_convergence.png'}\n\n"

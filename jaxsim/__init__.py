@@ -19,8 +19,12 @@ from jaxsim.batch import rows_per_block as rows_per_block
 from jaxsim.batch import stack as stack
 from jaxsim.circuit import Circuit as Circuit
 from jaxsim.circuit import bind_values as bind_values
+from jaxsim.compilation import compiler_options as compiler_options
+from jaxsim.compilation import enable_compilation_cache as enable_compilation_cache
+from jaxsim.compilation import warmup as warmup
 from jaxsim.compiled_circuit import CompiledCircuit as CompiledCircuit
 from jaxsim.compiled_circuit import compile as compile
+from jaxsim.compiled_circuits import CompiledCircuits as CompiledCircuits
 from jaxsim.gates import GATES as GATES
 from jaxsim.gates import Gate as Gate
 from jaxsim.gates import controlled as controlled
@@ -47,6 +51,7 @@ from jaxsim.simulate import unitary as unitary
 from jaxsim.simulate import variance as variance
 from jaxsim.structure import Instruction as Instruction
 from jaxsim.structure import Structure as Structure
+from jaxsim.threads import submit_blocks as submit_blocks
 from jaxsim.versions import show_versions as show_versions
 
 __version__ = "0.1.0"

@@ -8,7 +8,6 @@ rows compiles nothing; and no row's bits depend on the rows beside it.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,16 +20,24 @@ from jaxtyping import Array
 
 from jaxsim import kernels, sampling
 from jaxsim.circuit import Circuit
-from jaxsim.engines import energy, rotations
-from jaxsim.lowering.angles import bucket
+from jaxsim.compilation import compiler_options
+from jaxsim.engines import energy, layered, rotations
+from jaxsim.engines.registry import ENGINES as FORMS
+from jaxsim.engines.registry import Program, engine_name, engine_of
+from jaxsim.leaves import known
+from jaxsim.lowering.angles import parameter_room
+from jaxsim.lowering.clifford import Frame, conjugate
+from jaxsim.lowering.cost import Choice, choose
+from jaxsim.lowering.forms import lowered_form
 from jaxsim.lowering.observable import LoweredObservable, lower_observable
-from jaxsim.lowering.rotations import Item, Lowering, Repeat, Steps, lower_steps
+from jaxsim.lowering.rotations import Item, Repeat, Steps
 from jaxsim.observables import PauliSum
 from jaxsim.parameters import Expression, Parameter
+from jaxsim.threads import submit_blocks
 
 __all__ = ["ENGINES", "Lowered", "evaluate", "lower", "rows_per_block", "stack"]
 
-ENGINES = ("auto", "rotations")
+ENGINES = ("auto", *FORMS)
 
 Want = Literal["value", "value_and_grad", "statevector", "probabilities", "most_probable", "samples"]
 
@@ -41,28 +48,32 @@ class Lowered:
     """A circuit with its observables as a row: arrays to stack, and a static part to compile for.
 
     Attributes:
-        data: arrays of the circuit.
+        data: arrays of the circuit, as its engine takes them.
         operands: arrays of gates given by arrays.
         observables: what is measured.
         bound: (bound,) angles that came as JAX values; they follow the parameters among the values.
+        num_parameters: () int32, how many values the circuit takes.
         program: what the engine compiles for.
-        num_parameters: how many values the circuit takes.
+        room: how many places there are for the parameters among the values.
         atoms: non-affine expressions of the parameters, whose values come last; with `parameters` naming the
             values.
         single: whether one observable was given as itself, so that values are scalars.
         diff: "adjoint" or "backprop".
+        dtype: complex dtype of the state.
     """
 
-    data: rotations.Data
+    data: Any
     operands: tuple[Any, ...]
     observables: tuple[LoweredObservable, ...]
     bound: Any
-    program: rotations.Program = field(metadata={"static": True})
-    num_parameters: int = field(metadata={"static": True})
+    num_parameters: Any
+    program: Program = field(metadata={"static": True})
+    room: int = field(metadata={"static": True})
     atoms: tuple[Expression, ...] = field(metadata={"static": True})
     parameters: tuple[Parameter, ...] = field(metadata={"static": True})
     single: bool = field(metadata={"static": True})
     diff: str = field(metadata={"static": True})
+    dtype: np.dtype = field(metadata={"static": True})
 
     @property
     def num_wires(self) -> int:
@@ -70,9 +81,14 @@ class Lowered:
         return self.program.num_wires
 
     @property
-    def dtype(self) -> np.dtype:
-        """Complex dtype of the state."""
-        return np.dtype(self.data.constants.dtype)
+    def engine(self) -> str:
+        """The engine that runs the row."""
+        return engine_name(self.program)
+
+    @property
+    def real_dtype(self) -> np.dtype:
+        """Float dtype of angles and values."""
+        return real_dtype(self.dtype)
 
     @property
     def key(self) -> tuple:
@@ -102,6 +118,11 @@ def check_dtype(dtype: Any) -> np.dtype:
     return wanted
 
 
+def real_dtype(dtype: np.dtype) -> np.dtype:
+    """The float dtype that goes with a complex one."""
+    return np.dtype(np.float32 if dtype == np.complex64 else np.float64)
+
+
 def check_initial_state(name: str, state: Any, row: Lowered) -> Any:
     """The state as an array for a row, or None.
 
@@ -111,7 +132,7 @@ def check_initial_state(name: str, state: Any, row: Lowered) -> Any:
     if state is None:
         return None
     num_wires, dtype = row.num_wires, row.dtype
-    if any(getattr(item, "gate", "") == "initialize" for item in row.program.items):
+    if _prepares(row.program):
         raise ValueError(
             f"{name}: the circuit prepares a state with initialize, so it takes no initial_state; leave one of them "
             "out."
@@ -129,11 +150,17 @@ def check_initial_state(name: str, state: Any, row: Lowered) -> Any:
     return host
 
 
+def _prepares(program: Program) -> bool:
+    if isinstance(program, layered.Program):
+        return bool(program.initialize)
+    return any(getattr(item, "gate", "") == "initialize" for item in program.items)
+
+
 def check_engine(engine: str) -> str:
     """The engine's name; ValueError for one that does not exist."""
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(map(repr, ENGINES))}, but {engine!r} was given.")
-    return "rotations"
+    return engine
 
 
 def lower(
@@ -143,6 +170,8 @@ def lower(
     engine: str = "auto",
     dtype: Any = None,
     diff: str = "adjoint",
+    exact: bool | int | None = None,
+    absorb: bool = False,
 ) -> Lowered:
     """The circuit, and what is measured on it, as a row.
 
@@ -152,21 +181,28 @@ def lower(
     Args:
         circuit: any circuit.
         observable: a sum, or several to be measured in one pass; None if the state is wanted.
-        engine: "auto" or "rotations".
+        engine: "layered", "rotations", "fused", or "auto" for the one that the cost model expects to be
+            fastest.
         dtype: complex64 (default) or complex128, of the state.
+        exact: whether lengths are compiled in where they could be data. Lengths that are data have no derivative in
+            reverse mode but the one that `value_and_grad` has. None: compiled in if the circuit's angles are
+            JAX values; a number: compiled in, and padded up to it.
+        absorb: whether the row serves expectation values only, so that a Clifford operation at the end may be put
+            into the observables.
         diff: how values are differentiated: "adjoint" undoes the circuit, "backprop" is JAX's own reverse
             mode.
 
     Raises:
         TypeError: not a circuit or not an observable.
-        ValueError: unknown engine or diff, dtype without x64, observable on wires that the circuit lacks.
+        ValueError: unknown engine or diff, dtype without x64, observable on wires that the circuit lacks, an
+            engine that cannot take the circuit.
 
     Example:
         >>> import jaxsim as js
-        >>> a = js.lower(js.Circuit(2).rx(0.1, 0).cx(0, 1), js.Z(0))
-        >>> b = js.lower(js.Circuit(2).h(0).swap(0, 1).ry(0.2, 0), js.Z(1))
-        >>> a.key == b.key  # 2 steps and 5, padded to 2 and 6
-        False
+        >>> a = js.lower(js.Circuit(2).rx(0.1, 0).cx(0, 1), js.Z(0), engine="layered")
+        >>> b = js.lower(js.Circuit(2).h(0).swap(0, 1).rx(0.2, 0), js.Z(1), engine="layered")
+        >>> a.key == b.key  # other gates, the same compiled call
+        True
     """
     if not isinstance(circuit, Circuit):
         raise TypeError(f"lower takes a Circuit, but a {type(circuit).__name__} was given.")
@@ -174,7 +210,7 @@ def lower(
     if diff not in ("adjoint", "backprop"):
         raise ValueError(f"diff must be 'adjoint' or 'backprop', but {diff!r} was given.")
     dtype = check_dtype(dtype)
-    real = np.dtype(np.float32 if dtype == np.complex64 else np.float64)
+    real = real_dtype(dtype)
     single = isinstance(observable, PauliSum)
     observables = () if observable is None else (observable,) if single else tuple(observable)
     if observable is not None and not observables:
@@ -182,82 +218,49 @@ def lower(
     for item in observables:
         if not isinstance(item, PauliSum):
             raise TypeError(f"an observable is a PauliSum, but a {type(item).__name__} was given.")
-    angles = circuit.angles
-    traced = isinstance(angles, jax.Array)
-    lowering = _lowering(circuit, keep_phase=not observables)
+    traced = isinstance(circuit.angles, jax.Array)
+    exact = diff == "backprop" or (traced if exact is None else exact)
+    keep_phase = not observables
+    if engine == "auto":
+        engine = choose(circuit, keep_phase=keep_phase, exact=exact).engine
+    # A Clifford operation at the end costs nothing where it can be put into the masks of what is measured.
+    concrete = all(known(o.x_mask) is not None and known(o.z_mask) is not None for o in observables)
+    absorb = absorb and bool(observables) and concrete
+    form = lowered_form(circuit, engine, keep_phase=keep_phase, exact=exact, absorb=absorb)
+    if form.frame is not None:
+        observables = tuple(_conjugated(o, form.frame) for o in observables)
     structure = circuit.structure
-    num_bound = structure.num_slots if traced else 0
-    num_values = max(len(structure.parameters) + num_bound + len(lowering.atoms), 1)
-    steps = lowering.steps
-    data = rotations.Data(
-        x=steps.x,
-        z=steps.z,
-        controls=steps.controls,
-        sign=steps.sign.astype(real),
-        constants=steps.constants.astype(dtype),
-        index=steps.index,
-        scale=steps.scale.astype(real),
-        special_index=lowering.special_index,
-        special_scale=lowering.special_scale.astype(real),
-        special_offset=lowering.special_offset.astype(real),
-        back=_uses(lowering, num_values),
-    )
     return Lowered(
-        data=data,
+        data=jax.tree.map(lambda a: _cast(a, dtype, real), form.data),
         operands=tuple(_cast(o, dtype, real) for o in circuit.operands),
         observables=tuple(lower_observable(o, circuit.num_wires, real) for o in observables),
-        bound=jnp.asarray(angles, real) if traced else np.zeros(0, real),
-        program=rotations.Program(circuit.num_wires, lowering.items, lowering.num_angles, lowering.has_phase),
-        num_parameters=len(structure.parameters),
-        atoms=lowering.atoms,
-        parameters=structure.parameters if lowering.atoms else (),
+        bound=jnp.asarray(circuit.angles, real) if traced else np.zeros(0, real),
+        num_parameters=np.int32(len(structure.parameters)),
+        program=form.program,
+        room=parameter_room(structure),
+        atoms=form.atoms,
+        parameters=structure.parameters if form.atoms else (),
         single=single,
         diff=diff,
+        dtype=dtype,
     )
 
 
-def _cast(operand: Any, dtype: np.dtype, real: np.dtype) -> Any:
-    return operand.astype(dtype if np.dtype(operand.dtype).kind == "c" else real)
+def _conjugated(observable: PauliSum, frame: Frame) -> PauliSum:
+    """F^dagger H F."""
+    observable.check_wires(frame.num_wires)
+    x, z, signs = conjugate(np.asarray(observable.x_mask), np.asarray(observable.z_mask), frame)
+    return PauliSum(x, z, observable.coefficients * signs)
 
 
-def _uses(lowering: Lowering, num_values: int) -> np.ndarray:
-    """(values, uses): where each value is used among all (slot, term) pairs, padded with one past the end."""
-    index = np.concatenate([lowering.steps.index.reshape(-1), lowering.special_index.reshape(-1)])
-    scale = np.concatenate([lowering.steps.scale.reshape(-1), lowering.special_scale.reshape(-1)])
-    used = np.flatnonzero(scale)
-    order = used[np.argsort(index[used], kind="stable")]
-    owners = index[order]
-    counts = np.bincount(owners, minlength=num_values)
-    width = bucket(int(counts.max(initial=0)))
-    table = np.full((num_values, width), len(index), np.int32)
-    starts = np.cumsum(counts) - counts
-    table[owners, np.arange(len(order)) - starts[owners]] = order
-    return table
+def choice(circuit: Circuit, *, keep_phase: bool = False) -> Choice:
+    """What `engine="auto"` takes for the circuit, and what each engine would cost."""
+    return choose(circuit, keep_phase=keep_phase, exact=isinstance(circuit.angles, jax.Array))
 
 
-_LOWERINGS: OrderedDict[tuple, Lowering] = OrderedDict()
-_MAX_LOWERINGS = 4096
-
-
-def _lowering(circuit: Circuit, *, keep_phase: bool) -> Lowering:
-    """The steps of a circuit; of circuits with operands or traced angles only the structure decides."""
-    angles = None if isinstance(circuit.angles, jax.Array) else np.asarray(circuit.angles)
-    folded = any(i.gate == "unitary" for i in circuit.instructions)
-    if folded:
-        return lower_steps(circuit.structure, angles, circuit.operands, keep_phase=keep_phase)
-    key = (circuit.structure, None if angles is None else angles.tobytes(), keep_phase)
-    found = _LOWERINGS.get(key)
-    if found is None:
-        found = lower_steps(circuit.structure, angles, circuit.operands, keep_phase=keep_phase)
-        _LOWERINGS[key] = found
-        while len(_LOWERINGS) > _MAX_LOWERINGS:
-            _LOWERINGS.popitem(last=False)
-    return found
-
-
-def num_steps(circuit: Circuit, *, keep_phase: bool = False) -> int:
-    """How many steps the circuit becomes, without padding; a global phase is one if it is kept."""
-    return _lowering(circuit, keep_phase=keep_phase).used
+def _cast(array: Any, dtype: np.dtype, real: np.dtype) -> Any:
+    kind = np.dtype(array.dtype).kind
+    return array.astype(dtype if kind == "c" else real if kind == "f" else array.dtype)
 
 
 # one row --------------------------------------------------------------------------------------------------
@@ -265,8 +268,9 @@ def num_steps(circuit: Circuit, *, keep_phase: bool = False) -> int:
 
 def _all_values(row: Lowered, values: Array) -> Array:
     """The values that angles are made of: parameters, bound angles, non-affine expressions; never none."""
-    real = row.data.sign.dtype
-    parts = [jnp.asarray(values, real), jnp.asarray(row.bound, real)]
+    real = row.real_dtype
+    values = jnp.asarray(values, real)
+    parts = [values, jnp.zeros(row.room - values.shape[0], real), jnp.asarray(row.bound, real)]
     if row.atoms:
         given = {p: values[k] for k, p in enumerate(row.parameters)}
         parts.append(jnp.stack([jnp.asarray(atom.evaluate(given, jnp), real) for atom in row.atoms]))
@@ -275,19 +279,25 @@ def _all_values(row: Lowered, values: Array) -> Array:
     return jnp.concatenate(parts)
 
 
+def _start(row: Lowered, initial_state: Array | None) -> tuple[Any, tuple[Array, ...], Array]:
+    """The row's arrays, its operands and the state before the first gate, as JAX values."""
+    operands = tuple(map(jnp.asarray, row.operands))
+    state = engine_of(row.program).initial_state(row.program, operands, row.dtype, initial_state)
+    return jax.tree.map(jnp.asarray, row.data), operands, state
+
+
 def row_state(row: Lowered, values: Array, initial_state: Array | None = None) -> Array:
     """The final state of a row, (2**n,)."""
-    operands = tuple(map(jnp.asarray, row.operands))
-    state = rotations.initial_state(row.program, operands, row.dtype, initial_state)
-    data = jax.tree.map(jnp.asarray, row.data)
-    return rotations.run(row.program, data, _all_values(row, values), operands, state)
+    data, operands, state = _start(row, initial_state)
+    values = _all_values(row, values)
+    state = engine_of(row.program).run(row.program, data, values, operands, state)
+    return layered.with_phase(data, values, state) if row.engine == "layered" else state
 
 
 def row_values(row: Lowered, values: Array, initial_state: Array | None = None) -> Array:
     """The expectation values of a row: a scalar for a single observable, else (observables,)."""
-    operands = tuple(map(jnp.asarray, row.operands))
-    state = rotations.initial_state(row.program, operands, row.dtype, initial_state)
-    data, observables = jax.tree.map(jnp.asarray, (row.data, row.observables))
+    data, operands, state = _start(row, initial_state)
+    observables = jax.tree.map(jnp.asarray, row.observables)
     function = energy.energies if row.diff == "adjoint" else energy.energies_by_backprop
     result = function(row.program, data, _all_values(row, values), operands, state, observables)
     return result[0] if row.single else result
@@ -297,10 +307,23 @@ def row_value_and_grad(
     row: Lowered, values: Array, initial_state: Array | None = None
 ) -> tuple[Array, Array]:
     """The expectation values of a row and their derivatives, ([observables,] parameters)."""
-    if row.single:
-        return jax.value_and_grad(lambda v: row_values(row, v, initial_state))(values)
-    outputs, pull = jax.vjp(lambda v: row_values(row, v, initial_state), values)
-    return outputs, jax.vmap(lambda e: pull(e)[0])(jnp.eye(len(row.observables), dtype=outputs.dtype))
+    if row.diff == "backprop":
+        outputs, pull = jax.vjp(lambda v: row_values(row, v, initial_state), values)
+        eye = jnp.eye(len(row.observables), dtype=outputs.dtype)
+        gradients = jax.vmap(lambda e: pull(e.reshape(outputs.shape))[0])(eye)
+        return outputs, gradients[0] if row.single else gradients
+    data, operands, state = _start(row, initial_state)
+    observables = jax.tree.map(jnp.asarray, row.observables)
+    everything = _all_values(row, values)
+    outputs, by_value = energy.energies_and_gradients(
+        row.program, data, everything, operands, state, observables
+    )
+    if row.atoms:
+        _, pull = jax.vjp(lambda v: _all_values(row, v), values)
+        gradients = jax.vmap(lambda g: pull(g)[0])(by_value)
+    else:
+        gradients = by_value[:, : values.shape[0]]
+    return (outputs[0], gradients[0]) if row.single else (outputs, gradients)
 
 
 def _row_probabilities(row: Lowered, values: Array) -> Array:
@@ -315,7 +338,7 @@ def _row_samples(row: Lowered, values: Array, key: Array, shots: int) -> Array:
     return sampling.sample_bits(key, _row_probabilities(row, values), shots)
 
 
-_ROW_FUNCTIONS: dict[str, Callable[..., Any]] = {
+ROW_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "value": row_values,
     "value_and_grad": row_value_and_grad,
     "statevector": row_state,
@@ -324,17 +347,12 @@ _ROW_FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-@partial(jax.jit, static_argnames=("want",))
-def _single(row: Lowered, values: Array, want: str) -> Any:
-    return _ROW_FUNCTIONS[want](row, values)
-
-
-@partial(jax.jit, static_argnames=("want",))
+@partial(jax.jit, static_argnames=("want",), compiler_options=compiler_options())
 def _block(rows: Lowered, values: Array, want: str) -> Any:
-    return jax.vmap(_ROW_FUNCTIONS[want])(rows, values)
+    return jax.vmap(ROW_FUNCTIONS[want])(rows, values)
 
 
-@partial(jax.jit, static_argnames=("shots",))
+@partial(jax.jit, static_argnames=("shots",), compiler_options=compiler_options())
 def _sample_block(rows: Lowered, values: Array, keys: Array, shots: int) -> Any:
     return jax.vmap(partial(_row_samples, shots=shots))(rows, values, keys)
 
@@ -342,32 +360,43 @@ def _sample_block(rows: Lowered, values: Array, keys: Array, shots: int) -> Any:
 # many rows ------------------------------------------------------------------------------------------------
 
 
-def rows_per_block(num_wires: int) -> int:
-    """How many rows a block holds: few enough that their states fit a core's cache; a function of the size
-    alone."""
-    return max(1, min(64, 2 ** (16 - num_wires)) if num_wires < 16 else 1)
+def rows_per_block(row: Lowered) -> int:
+    """How many rows of this kind a block holds: few enough that their states fit a core's cache, and that XLA does
+    not split them over threads; a function of the row's own static data alone."""
+    if row.engine == "fused":
+        return 1
+    return max(1, min(32, 2 ** (14 - row.num_wires)) if row.num_wires < 14 else 1)
 
 
-SMALL_WIRES = 4
-"""Up to this size a row alone runs in a full block: LLVM unrolls loops over few numbers and then fuses
-multiplications with additions in another order, so that a kernel for one row would not have the bits of a block."""
+PAIR_WIRES = 9
+"""Up to this size a row alone runs as two: for a single row LLVM would unroll loops over few numbers, and fuse
+multiplications with additions in another order than in a block."""
 
 
 def block_size(count: int, row: Lowered) -> int:
     """Rows of the blocks in which `count` rows of this key run.
 
-    A row alone has a kernel of its own if that is known to have the bits of a block: above `SMALL_WIRES`, where all
-    angles are multiples of single values, and no gates are given by arrays but evolutions of all qubits (QAOA's costs).
-    Else it runs in a full block.
+    A row alone has a kernel of its own, of one or two rows, if that is known to have the bits of a block: where
+    no expressions of the parameters but affine ones occur, and no gates given by arrays but evolutions of all qubits
+    (QAOA's costs). Else it runs in a full block.
     """
-    simple = (
-        row.num_wires > SMALL_WIRES
-        and not row.atoms
-        and row.data.index.shape[-1] == 1
-        and row.data.special_index.shape[-1] == 1
+    if count > 1 or not _same_bits_alone(row):
+        return rows_per_block(row)
+    return min(rows_per_block(row), 2 if row.num_wires <= PAIR_WIRES else 1)
+
+
+def _same_bits_alone(row: Lowered) -> bool:
+    if row.atoms:
+        return False
+    if row.engine == "layered":
+        return True
+    return (
+        isinstance(row.program, rotations.Program)
+        and row.num_wires > 4
+        and row.data.index.shape[-1] <= 2
+        and row.data.special_index.shape[-1] <= 2
         and _only_steps_and_costs(row.program.items, row.num_wires)
     )
-    return 1 if count == 1 and simple else rows_per_block(row.num_wires)
 
 
 def _only_steps_and_costs(items: tuple[Item, ...], num_wires: int) -> bool:
@@ -417,7 +446,7 @@ def evaluate(
 
     Args:
         stacked: rows as `stack` makes them: every leaf has a leading axis (rows,).
-        values: (rows, parameters) real.
+        values: (rows, parameters) real; of rows with fewer parameters than others the first ones count.
         want: "value": expectation values, (rows,) or (rows, observables); "value_and_grad": those and (rows[,
             observables], parameters); "statevector": (rows, 2**n); "probabilities": (rows, 2**n);
             "most_probable": the index of the most probable basis state, (rows,); "samples": uint8 (rows,
@@ -431,13 +460,13 @@ def evaluate(
     Raises:
         ValueError: shapes that do not fit; unknown `want`; values wanted of rows without observables.
     """
-    values = np.asarray(values, stacked.data.sign.dtype)
-    count = len(stacked.data.x)
-    if values.shape != (count, stacked.num_parameters):
+    values = np.asarray(values, stacked.real_dtype)
+    count, taken = len(stacked.num_parameters), int(np.max(stacked.num_parameters))
+    if values.shape != (count, taken):
         raise ValueError(
-            f"values must have shape ({count}, {stacked.num_parameters}): rows, parameters; but have shape "
-            f"{values.shape}."
+            f"values must have shape ({count}, {taken}): rows, parameters; but have shape {values.shape}."
         )
+    values = np.pad(values, ((0, 0), (0, stacked.room - taken)))
     if want.startswith("value") and not stacked.observables:
         raise ValueError(f"want={want!r} needs an observable: give one to lower().")
     arguments: tuple[Any, ...] = (stacked, values)
@@ -446,15 +475,25 @@ def evaluate(
             raise ValueError("want='samples' needs keys and shots.")
         function: Callable[..., Any] = partial(_sample_block, shots=shots)
         arguments = (stacked, values, np.asarray(keys, np.uint32))
-    elif want in _ROW_FUNCTIONS:
+    elif want in ROW_FUNCTIONS:
         function = partial(_block, want=want)
     else:
-        wants = ", ".join(map(repr, (*_ROW_FUNCTIONS, "samples")))
+        wants = ", ".join(map(repr, (*ROW_FUNCTIONS, "samples")))
         raise ValueError(f"want must be one of {wants}, but {want!r} was given.")
-    results = []
     size = block_size(count, stacked)
     cuts = blocks(count, size)
-    for part in cuts:
-        results.append((part, function(*take_block(arguments, part, size))))
-    pieces = [jax.tree.map(lambda a, n=p.stop - p.start: np.asarray(a)[:n], r) for p, r in results]
-    return jax.tree.map(lambda *a: np.concatenate(a), *pieces)
+    signature = (
+        jax.tree.structure(stacked),
+        tuple(a.shape[1:] for a in jax.tree.leaves(stacked)),
+        want,
+        shots,
+        size,
+    )
+    sent = submit_blocks(function, [take_block(arguments, part, size) for part in cuts], signature)
+    results = [future.result() for future in sent]
+    pieces = [
+        jax.tree.map(lambda a, n=p.stop - p.start: np.asarray(a)[:n], r)
+        for p, r in zip(cuts, results, strict=True)
+    ]
+    whole = jax.tree.map(lambda *a: np.concatenate(a), *pieces)
+    return (whole[0], whole[1][..., :taken]) if want == "value_and_grad" else whole

@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array
 
 from jaxsim import batch
 from jaxsim.batch import Lowered
 from jaxsim.circuit import Circuit, bind_values
-from jaxsim.lowering.rotations import Repeat, Steps
+from jaxsim.compilation import compiler_options
+from jaxsim.compiled_circuits import CompiledCircuits
+from jaxsim.lowering.forms import described, lowered_form
 from jaxsim.observables import PauliSum
-from jaxsim.parameters import Parameter
 
 __all__ = ["CompiledCircuit", "compile"]
 
 
-@jax.jit
 def _value(row: Lowered, values: Any, initial_state: Any) -> Array:
     function = batch.row_values if row.observables else batch.row_state
     return function(row, values, initial_state)
 
 
-@jax.jit
 def _value_and_grad(row: Lowered, values: Any, initial_state: Any) -> tuple[Array, Array]:
     return batch.row_value_and_grad(row, values, initial_state)
+
+
+def _first_of_block(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(rows: Lowered, values: Any, initial_state: Any) -> Any:
+        return jax.tree.map(
+            lambda a: a[0], jax.vmap(function, in_axes=(0, 0, None))(rows, values, initial_state)
+        )
+
+    return call
+
+
+# From outside a circuit runs as the first row of a small block, for the bits of `evaluate`, and with options
+# of our own, which functions inside a user's jit cannot have.
+_OUTSIDE = {
+    f: jax.jit(_first_of_block(f), compiler_options=compiler_options()) for f in (_value, _value_and_grad)
+}
+_INSIDE = {f: jax.jit(f) for f in (_value, _value_and_grad)}
 
 
 class CompiledCircuit:
@@ -43,11 +61,14 @@ class CompiledCircuit:
         num_wires: number of qubits.
     """
 
-    def __init__(self, row: Lowered, parameters: tuple[Parameter, ...], steps: int) -> None:
-        self._row = row
-        self._steps = steps
-        self.parameters = parameters
-        self.num_wires = row.num_wires
+    def __init__(self, circuit: Circuit, observable: Any, options: dict[str, Any]) -> None:
+        self._circuit = circuit
+        self._observable = observable
+        self._options = options
+        self._row = batch.lower(circuit, observable, **options)
+        self._traced = [a for a in jax.tree.leaves(self._row) if isinstance(a, Tracer)][:1]
+        self.parameters = circuit.parameters
+        self.num_wires = circuit.num_wires
 
     def __call__(self, values: Any = (), *, initial_state: Any = None) -> Array:
         """The expectation value (a scalar; (m,) for m observables), or the state (2**n,).
@@ -56,7 +77,7 @@ class CompiledCircuit:
             values: flat array or mapping.
             initial_state: (2**n,) complex to start from instead of |0...0>; differentiable.
         """
-        return _value(self._row, self._flat(values), self._initial(initial_state))
+        return self._call(_value, values, initial_state)
 
     def value_and_grad(self, values: Any = (), *, initial_state: Any = None) -> tuple[Array, Array]:
         """The expectation value and its gradient, (parameters,); for m observables (m,) and (m, parameters).
@@ -66,38 +87,55 @@ class CompiledCircuit:
         """
         if not self._row.observables:
             raise ValueError("value_and_grad needs an observable: compile(circuit, observable=...).")
-        return _value_and_grad(self._row, self._flat(values), self._initial(initial_state))
+        value, gradient = self._call(_value_and_grad, values, initial_state)
+        taken = len(self.parameters)
+        if gradient.shape[-1] == taken:
+            return value, gradient
+        if isinstance(gradient, Tracer):
+            return value, gradient[..., :taken]
+        # On the host: a slice of its own would be compiled for every number of parameters.
+        return value, jax.device_put(np.ascontiguousarray(np.asarray(gradient)[..., :taken]))
 
     def explain(self) -> str:
-        """What runs: engine, steps, passes over the state, bytes of a state."""
-        row = self._row
-        state = row.dtype.itemsize * 2**row.num_wires
-        data = sum(np.asarray(a).nbytes for a in jax.tree.leaves((row.data, row.observables)))
-        return "\n".join(
-            [
-                f"engine      rotations ({row.dtype}, diff={row.diff!r})",
-                f"qubits      {row.num_wires} (a state has {state:,} bytes)",
-                f"parameters  {len(self.parameters)}",
-                f"steps       {self._steps}, padded to {row.data.x.shape[0]}; each reads and writes the state once",
-                f"items       {' '.join(map(_describe, row.program.items)) or 'none'}",
-                f"observables {len(row.observables)}",
-                f"data        {data:,} bytes; circuits whose data have the same shapes share the compiled kernel",
-            ]
-        )
+        """What runs: engine and why, its layers or steps, passes over the state, bytes."""
+        return explained(self._circuit, self._row, self._options["engine"])
 
     def __repr__(self) -> str:
         what = f"{len(self._row.observables)} observables" if self._row.observables else "state"
         return f"CompiledCircuit({self.num_wires} qubits, {len(self.parameters)} parameters, {what})"
 
-    def _initial(self, state: Any) -> Any:
-        return batch.check_initial_state("compile", state, self._row)
+    # Rows hold NumPy arrays; these two are made once they are needed.
+
+    @cached_property
+    def _resident(self) -> Lowered:
+        """A block with the row on the device, for calls from outside of JAX's transformations."""
+        with jax.ensure_compile_time_eval():
+            return jax.device_put(batch.stack([self._row] * batch.block_size(1, self._row)))
+
+    @cached_property
+    def _exact(self) -> Lowered:
+        """The row with all lengths compiled in, which has derivatives in every mode and nesting."""
+        return batch.lower(self._circuit, self._observable, **self._options, exact=True)
+
+    def _call(self, function: Callable[..., Any], values: Any, initial_state: Any) -> Any:
+        state = batch.check_initial_state("compile", initial_state, self._row)
+        flat = self._flat(values)
+        if any(isinstance(a, Tracer) for a in (flat, state, *self._traced)):
+            return _INSIDE[function](self._exact, flat, state)
+        block = np.zeros((len(self._resident.num_parameters), self._row.room), self._row.real_dtype)
+        block[:, : flat.shape[0]] = flat
+        with jax.ensure_compile_time_eval():
+            return _OUTSIDE[function](self._resident, block, state)
 
     def _flat(self, values: Any) -> Any:
-        real = self._row.data.sign.dtype
-        if isinstance(values, jax.Array) and values.shape == (len(self.parameters),):
+        real = self._row.real_dtype
+        if isinstance(values, jax.Array | np.ndarray) and values.shape == (len(self.parameters),):
+            if values.dtype == real:
+                return values
             if jnp.issubdtype(values.dtype, jnp.complexfloating):
                 raise TypeError(f"values are real angles in radians, but a {values.dtype} array was given.")
-            return values.astype(real)
+            if values.dtype.kind in "fiu":
+                return values.astype(real)
         given = bind_values(self.parameters, values)
         flat = [given[p] for p in self.parameters]
         if any(isinstance(v, jax.Array) for v in flat):
@@ -105,14 +143,29 @@ class CompiledCircuit:
         return np.array(flat, real)
 
 
-def _describe(item: Any) -> str:
-    if isinstance(item, Steps):
-        return f"{item.count} steps"
-    if isinstance(item, Repeat):
-        return f"{item.times} x ({' '.join(map(_describe, item.items))})"
-    return f"{item.gate} on {len(item.wires)} wires"
+def explained(circuit: Circuit, row: Lowered, asked: str) -> str:
+    """What runs for a row: engine and why, its layers or steps, passes over the state, bytes."""
+    state = row.dtype.itemsize * 2**row.num_wires
+    data = sum(
+        int(np.prod(np.shape(a))) * a.dtype.itemsize for a in jax.tree.leaves((row.data, row.observables))
+    )
+    choice = batch.choice(circuit, keep_phase=not row.observables)
+    why = choice.reason if asked == "auto" else "asked for"
+    form = lowered_form(circuit, row.engine, keep_phase=not row.observables, exact=False)
+    others = ", ".join(f"{name} {cost:,.0f}" for name, cost in choice.costs.items())
+    lines = {
+        "engine": f"{row.engine}: {why} ({row.dtype}, diff={row.diff!r})",
+        "qubits": f"{row.num_wires} (a state has {state:,} bytes)",
+        "parameters": f"{int(row.num_parameters)}",
+        "form": described(form),
+        "estimate": f"{others} (nanoseconds per amplitude of a gradient)",
+        "observables": f"{len(row.observables)}",
+        "data": f"{data:,} bytes; circuits whose data have the same shapes share the compiled kernel",
+    }
+    return "\n".join(f"{name:12}{text}" for name, text in lines.items())
 
 
+@overload
 def compile(
     circuit: Circuit,
     observable: PauliSum | Sequence[PauliSum] | None = None,
@@ -120,13 +173,37 @@ def compile(
     engine: str = "auto",
     diff: str = "adjoint",
     dtype: Any = None,
-) -> CompiledCircuit:
-    """The circuit as a pure function of the values of its parameters.
+) -> CompiledCircuit: ...
+
+
+@overload
+def compile(
+    circuit: Sequence[Circuit],
+    observable: PauliSum | Sequence[PauliSum] | None = None,
+    *,
+    engine: str = "auto",
+    diff: str = "adjoint",
+    dtype: Any = None,
+) -> CompiledCircuits: ...
+
+
+def compile(
+    circuit: Circuit | Sequence[Circuit],
+    observable: PauliSum | Sequence[PauliSum] | None = None,
+    *,
+    engine: str = "auto",
+    diff: str = "adjoint",
+    dtype: Any = None,
+) -> CompiledCircuit | CompiledCircuits:
+    """The circuit as a pure function of the values of its parameters; or many circuits as one function.
 
     Args:
-        circuit: a snapshot of it is taken; angles that are JAX values are kept as they are.
-        observable: a sum with real coefficients, several, or None for the state.
-        engine: "auto" or "rotations".
+        circuit: a snapshot of it is taken; angles that are JAX values are kept as they are. A list of
+            circuits, equal or not, gives a function of the values of all of them.
+        observable: a sum with real coefficients, several, or None for the state. For a list of circuits one for all of
+            them, or a list with one for each.
+        engine: "layered", "rotations", "fused", or "auto" for the one that the cost model expects to be
+            fastest.
         diff: "adjoint" differentiates by undoing the circuit, in memory flat in depth and in every mode;
             "backprop" is JAX's own.
         dtype: complex64 (default) or complex128, of the state.
@@ -143,7 +220,32 @@ def compile(
         >>> value, gradient = f.value_and_grad([0.1, 0.2])
         >>> gradient.shape
         (2,)
+        >>> circuits = [js.Circuit(2).rx(theta[0], k).cx(k, 1 - k) for k in (0, 1)]
+        >>> g = js.compile(circuits, js.Z(0))  # one function, also inside jit and grad
+        >>> [round(float(energy), 4) for energy in g([[0.1], [0.2]])]
+        [0.995, 0.9801]
     """
-    row = batch.lower(circuit, observable, engine=engine, dtype=dtype, diff=diff)
-    steps = batch.num_steps(circuit, keep_phase=observable is None)
-    return CompiledCircuit(row, circuit.parameters, steps)
+    options = {"engine": engine, "dtype": dtype, "diff": diff, "absorb": True}
+    if isinstance(circuit, Circuit):
+        if observable is not None and not isinstance(observable, PauliSum):
+            observable = tuple(observable)
+        return CompiledCircuit(circuit.copy(), observable, options)
+    if not isinstance(circuit, list | tuple):
+        raise TypeError(
+            f"compile takes a Circuit or a list of them, but a {type(circuit).__name__} was given."
+        )
+    for k, item in enumerate(circuit):
+        if not isinstance(item, Circuit):
+            raise TypeError(f"compile: item {k} of the list is a {type(item).__name__}, not a Circuit.")
+    if not circuit:
+        raise ValueError("compile: an empty list of circuits was given: give at least one.")
+    if observable is None or isinstance(observable, PauliSum):
+        observables: Sequence[Any] = [observable] * len(circuit)
+    else:
+        observables = tuple(observable)
+        if len(observables) != len(circuit):
+            raise ValueError(
+                f"compile: {len(circuit)} circuits take one observable for all, or {len(circuit)}, but "
+                f"{len(observables)} were given."
+            )
+    return CompiledCircuits([item.copy() for item in circuit], observables, options)

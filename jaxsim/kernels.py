@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Complex, Float, Int
 
@@ -21,20 +20,24 @@ State = Complex[Array, "*batch dim"]
 class TwoLevel(NamedTuple):
     """An operation that couples each basis state j with j ^ x only.
 
-    out[j] = u[p] s[j] + v[p] s[j ^ x] with p = parity(j & z) wherever all bits of `controls` are set in j, else
-    s[j]. With x = z = 1 << q it is a matrix on qubit q; with u = cos(a/2) and v = -+i sin(a/2) it is a rotation about
+    out[j] = u[p] s[j] + v[p] s[j ^ x] with p = parity(j & z) wherever j is selected, else s[j]. Selected are the j
+    whose bits in `mask` are those of `value`, or become them by the flip: (j ^ value) & mask is 0 or x & mask. With
+    mask = value a mask of controls it is a controlled operation; with bits of x in the mask it couples two patterns
+    of these bits, as fermionic excitations do.
+
+    With x = z = 1 << q it is a matrix on qubit q; with u = cos(a/2) and v = -+i sin(a/2) it is a rotation about
     the Pauli word with masks x and z.
 
     Attributes:
         x: flip mask, int32.
         z: parity mask, int32.
-        controls: bits that must be 1, int32.
+        controls: (2,) int32: mask and value.
         entries: (4,) complex: u[0], u[1], v[0], v[1].
     """
 
     x: Int[Array, "*steps"]
     z: Int[Array, "*steps"]
-    controls: Int[Array, "*steps"]
+    controls: Int[Array, "*steps 2"]
     entries: Complex[Array, "*steps 4"]
 
 
@@ -61,15 +64,21 @@ def flip(state: State, x: Int[Array, ""]) -> State:
 
 def two_level(state: State, step: TwoLevel) -> State:
     """The state after a two-level operation."""
-    return _combine(state, flip(state, step.x), step, step.entries, basis(state))
+    return _combine(state, flip(state, step.x), step, step.entries)
 
 
-def _combine(state: State, flipped: State, step: TwoLevel, entries: Array, index: Array) -> State:
+def _combine(state: State, flipped: State, step: TwoLevel, entries: Array) -> State:
+    index = basis(state)
     odd = parity(index & step.z)
     kept = on_each(jnp.where(odd, entries[1], entries[0]), state)
     crossed = on_each(jnp.where(odd, entries[3], entries[2]), state)
-    active = on_each((index & step.controls) == step.controls, state)
-    return jnp.where(active, kept * state + crossed * flipped, state)
+    return jnp.where(on_each(_selected(step, index), state), kept * state + crossed * flipped, state)
+
+
+def _selected(step: TwoLevel, index: Int[Array, " dim"]) -> Array:
+    mask, value = step.controls[0], step.controls[1]
+    different = (index ^ value) & mask
+    return (different == 0) | (different == (step.x & mask))
 
 
 def adjoint_entries(step: TwoLevel) -> Complex[Array, " 4"]:
@@ -80,34 +89,29 @@ def adjoint_entries(step: TwoLevel) -> Complex[Array, " 4"]:
 
 
 def undo_two_level(
-    stack: Complex[Array, "states dim"], step: TwoLevel, tangents: Complex[Array, "angles 4"]
-) -> tuple[Complex[Array, "states dim"], Float[Array, "angles outputs"]]:
-    """Undoes a two-level operation on a state and its cotangents, and differentiates it on the way.
+    stack: Complex[Array, "states dim"], step: TwoLevel, generators: Complex[Array, "angles 4"]
+) -> tuple[Complex[Array, "states dim"], Float[Array, "angles outputs dim"]]:
+    """Undoes a two-level operation U on a state and its cotangents, and differentiates it on the way.
 
     Args:
         stack: row 0 is the state after the operation; the other rows are lambda_k after it, where the output
             k changes by Re <lambda_k | d state>.
         step: the operation.
-        tangents: derivatives of `step.entries` with respect to its angles.
+        generators: entries of (dU / d angle) U^dagger for each angle; outside of the selected states it is 0.
 
     Returns:
-        The stack before the operation, and the derivative of each output with respect to each angle.
+        The stack before the operation, and for each angle and output the terms of Re <lambda | generator | state>,
+        whose sum over the basis is the derivative.
     """
     index = basis(stack)
-    before = _combine(stack, flip(stack, step.x), step, adjoint_entries(step), index)
-    # It could be had from what has been gathered already, but a second gather of all states at once is faster.
-    flipped_before = flip(before, step.x)
-    odd = parity(index & step.z)
-    active = (index & step.controls) == step.controls
-    derivatives = []
-    for tangent in tangents:
-        change = jnp.where(odd, tangent[1], tangent[0]) * before[0]
-        change = change + jnp.where(odd, tangent[3], tangent[2]) * flipped_before[0]
-        change = jnp.where(active, change, 0)
-        derivatives.append(real_overlap(stack[1:], on_each(change, stack[1:])))
-    if not derivatives:
-        return before, jnp.zeros((0, stack.shape[0] - 1), stack.real.dtype)
-    return before, jnp.stack(derivatives)
+    flipped = flip(stack, step.x)
+    before = _combine(stack, flipped, step, adjoint_entries(step))
+    odd = parity(index & step.z)[None]
+    change = jnp.where(odd, generators[:, 1, None], generators[:, 0, None]) * stack[:1]
+    change = change + jnp.where(odd, generators[:, 3, None], generators[:, 2, None]) * flipped[:1]
+    change = jnp.where(_selected(step, index)[None], change, 0)[:, None]
+    bras = stack[None, 1:]
+    return before, bras.real * change.real + bras.imag * change.imag
 
 
 def tree_sum(values: Array) -> Array:
@@ -117,9 +121,15 @@ def tree_sum(values: Array) -> Array:
     written as elementwise additions fixes the order. It costs the same.
     """
     while values.shape[-1] > 1:
-        half = values.shape[-1] // 2
-        values = values[..., :half] + values[..., half:]
-    return values[..., 0]
+        # Up to three levels at once are one small kernel; the order of the additions is that of single levels.
+        parts = min(8, values.shape[-1])
+        size = values.shape[-1] // parts
+        terms = [lax.slice_in_dim(values, k * size, (k + 1) * size, axis=-1) for k in range(parts)]
+        while len(terms) > 1:
+            half = len(terms) // 2
+            terms = [a + b for a, b in zip(terms[:half], terms[half:], strict=True)]
+        values = terms[0]
+    return lax.index_in_dim(values, 0, axis=-1, keepdims=False)
 
 
 def real_overlap(
@@ -194,11 +204,25 @@ def marginal(
 
 def hadamard_transform(table: Array) -> Array:
     """Unnormalised Walsh-Hadamard transform of the last axis: out[j] = sum_z (-1)**parity(j & z) table[z]."""
-    shape = table.shape
-    for q in range(int(np.log2(shape[-1]))):
-        pairs = table.reshape(-1, 2, 2**q)
-        table = jnp.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], axis=1)
-    return table.reshape(shape)
+    if jnp.iscomplexobj(table):
+        # Slices of real numbers are twice as fast.
+        planes = hadamard_transform(jnp.stack([table.real, table.imag]))
+        return lax.complex(planes[0], planes[1])
+    num_bits = table.shape[-1].bit_length() - 1
+
+    # Each step acts on the lowest bits and moves them to the top: one small body for all bits.
+    def four(table: Array, _: None) -> tuple[Array, None]:
+        parts = table.reshape(*table.shape[:-1], -1, 4)
+        a, b, c, d = (lax.index_in_dim(parts, k, axis=-1, keepdims=False) for k in range(4))
+        p, q, r, s = a + b, a - b, c + d, c - d
+        return jnp.concatenate([p + r, q + s, p - r, q - s], axis=-1), None
+
+    if num_bits > 1:
+        table, _ = lax.scan(four, table, None, length=num_bits // 2)
+    if num_bits % 2:
+        pairs = table.reshape(*table.shape[:-1], -1, 2)
+        table = jnp.concatenate([pairs[..., 0] + pairs[..., 1], pairs[..., 0] - pairs[..., 1]], axis=-1)
+    return table
 
 
 def zero_state(num_wires: int, dtype: jax.typing.DTypeLike) -> Complex[Array, " dim"]:

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Complex, Float, UInt8
 
 from jaxsim import batch, kernels, sampling
@@ -55,12 +56,16 @@ def _closed(name: str, circuit: Circuit) -> Circuit:
     return circuit
 
 
-def _lower(name: str, circuit: Circuit, observable: Any = None, **options: Any) -> Lowered:
-    return batch.lower(_closed(name, circuit), observable, **options)
+def _lower(
+    name: str, circuit: Circuit, observable: Any = None, *, initial_state: Any = None, **options: Any
+) -> Lowered:
+    # Derivatives by an initial state are JAX's own, which want lengths compiled in.
+    exact = True if isinstance(initial_state, Tracer) else None
+    return batch.lower(_closed(name, circuit), observable, exact=exact, absorb=True, **options)
 
 
 def _no_values(row: Lowered) -> np.ndarray:
-    return np.zeros(0, row.data.sign.dtype)
+    return np.zeros(0, row.real_dtype)
 
 
 def _chosen_wires(name: str, wires: Sequence[int] | None, num_wires: int) -> tuple[int, ...]:
@@ -184,7 +189,7 @@ def statevector(
         >>> js.statevector(js.Circuit(2).h(0).cx(0, 1)).real.round(4).tolist()
         [0.707099974155426, 0.0, 0.0, 0.707099974155426]
     """
-    row = _lower("statevector", circuit, dtype=dtype, engine=engine)
+    row = _lower("statevector", circuit, initial_state=initial_state, dtype=dtype, engine=engine)
     return _state(row, batch.check_initial_state("statevector", initial_state, row))
 
 
@@ -272,7 +277,9 @@ def expectation(
         >>> round(float(jax.grad(energy)(0.5)), 4)  # -sin(0.5)
         -0.4794
     """
-    row = _lower("expectation", circuit, observable, dtype=dtype, engine=engine, diff=diff)
+    row = _lower(
+        "expectation", circuit, observable, initial_state=initial_state, dtype=dtype, engine=engine, diff=diff
+    )
     return _values(row, batch.check_initial_state("expectation", initial_state, row))
 
 
@@ -286,7 +293,7 @@ def variance(
 ) -> Float[Array, " outputs"]:
     """Variance <H**2> - <H>**2 of an observable (a scalar) or of m of them ((m,)); arguments as for
     `expectation`."""
-    row = _lower("variance", circuit, observable, dtype=dtype, engine=engine)
+    row = _lower("variance", circuit, observable, initial_state=initial_state, dtype=dtype, engine=engine)
     return _variances(row, batch.check_initial_state("variance", initial_state, row))
 
 
@@ -309,7 +316,7 @@ def probabilities(
         >>> js.probabilities(js.Circuit(2).h(0).cx(0, 1), [1]).round(4).tolist()
         [0.5, 0.5]
     """
-    row = _lower("probabilities", circuit, dtype=dtype, engine=engine)
+    row = _lower("probabilities", circuit, initial_state=initial_state, dtype=dtype, engine=engine)
     chosen = _chosen_wires("probabilities", wires, circuit.num_wires)
     return _probabilities(row, batch.check_initial_state("probabilities", initial_state, row), chosen)
 
@@ -341,7 +348,7 @@ def sample(
         >>> bits.shape, bool((bits[:, 0] == bits[:, 1]).all())
         ((100, 2), True)
     """
-    row = _lower("sample", circuit, dtype=dtype, engine=engine)
+    row = _lower("sample", circuit, initial_state=initial_state, dtype=dtype, engine=engine)
     chosen = _chosen_wires("sample", wires, circuit.num_wires)
     shots = _positive_shots("sample", shots)
     _check_key("sample", key)
@@ -389,7 +396,7 @@ def reduced_density_matrix(
         >>> js.reduced_density_matrix(js.Circuit(2).h(0).cx(0, 1), [0]).real.round(4).tolist()
         [[0.5, 0.0], [0.0, 0.5]]
     """
-    row = _lower("reduced_density_matrix", circuit, dtype=dtype, engine=engine)
+    row = _lower("reduced_density_matrix", circuit, initial_state=initial_state, dtype=dtype, engine=engine)
     chosen = _chosen_wires("reduced_density_matrix", wires, circuit.num_wires)
     if len(chosen) > MAX_UNITARY_WIRES:
         raise ValueError(

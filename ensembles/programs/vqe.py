@@ -77,7 +77,7 @@ class VQE(Program):
             raise TypeError(
                 f"{self.kind}: ansatz and hamiltonian must be concrete, not values traced by JAX."
             )
-        real = self._lowered.data.sign.dtype
+        real = self._lowered.real_dtype
         if initial_parameters is None:
             self.initial_parameters = None
             self._start = np.zeros(len(ansatz.parameters), real)
@@ -96,14 +96,14 @@ class VQE(Program):
             words=names.name_words(name),
             drawn=np.bool_(self.initial_parameters is None),
             loss=Identity(energy),
-            rows_per_block=jaxsim.rows_per_block(self._lowered.num_wires),
+            rows_per_block=jaxsim.rows_per_block(self._lowered),
             rows_alone=jaxsim.block_size(1, self._lowered),
         )
 
     def describe(self) -> str:
         lowered = self._lowered
-        steps, parameters = lowered.data.x.shape[0], lowered.num_parameters
-        return f"{self.kind} {lowered.num_wires} qubits, {steps} steps, {parameters} parameters"
+        size = f"{lowered.num_wires} qubits, {int(lowered.num_parameters)} parameters"
+        return f"{self.kind} {size}, engine {lowered.engine!r}"
 
     def state_bytes(self) -> int:
         # The reverse pass holds the state and its cotangent, each before and after a step, and two flipped

@@ -3,8 +3,7 @@
 `energies` is one `jax.custom_jvp` function: its rule runs the engine backwards once to get the gradient g,
 and returns the tangent <g, d inputs>. As that is linear in the tangents, JAX transposes it for reverse mode
 and differentiates it again for second derivatives: every mode and nesting follows from the one rule, in
-memory that does not grow with
-    depth.
+memory that does not grow with depth.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
 from jaxsim import kernels
-from jaxsim.engines import rotations
+from jaxsim.engines.registry import Program, engine_of
 from jaxsim.lowering.observable import LoweredObservable, apply
 
-__all__ = ["energies", "energies_by_backprop"]
+__all__ = ["energies", "energies_and_gradients", "energies_by_backprop"]
 
 
 def energies_by_backprop(
-    program: rotations.Program,
-    data: rotations.Data,
+    program: Program,
+    data: Any,
     values: Array,
     operands: tuple[Array, ...],
     state: Array,
@@ -36,11 +35,11 @@ def energies_by_backprop(
     """Expectation values of the observables in the final state, differentiated by JAX's own rules.
 
     Args:
-        program, data, values, operands: the circuit, as for `rotations.run`.
+        program, data, values, operands: the circuit, as for the engine's `run`.
         state: the initial state.
         observables: what to measure, all on the same state.
     """
-    final = rotations.run(program, data, values, operands, state)
+    final = engine_of(program).run(program, data, values, operands, state)
     return jnp.stack([kernels.real_overlap(final, apply(o, final)) for o in observables])
 
 
@@ -50,10 +49,10 @@ differentiated."""
 
 
 @partial(energies.defjvp, symbolic_zeros=True)
-def _rule(program: rotations.Program, primals: Any, tangents: Any) -> tuple[Array, Array]:
+def _rule(program: Program, primals: Any, tangents: Any) -> tuple[Array, Array]:
     data, values, operands, state, observables = primals
     _, d_values, d_operands, d_state, d_observables = tangents
-    final = rotations.run(program, data, values, operands, state)
+    final = engine_of(program).run(program, data, values, operands, state)
     images = [apply(o, final) for o in observables]
     outputs = jnp.stack([kernels.real_overlap(final, image) for image in images])
     tangent = jnp.zeros_like(outputs)
@@ -64,7 +63,7 @@ def _rule(program: rotations.Program, primals: Any, tangents: Any) -> tuple[Arra
             tangent = tangent.at[k].add(kernels.real_overlap(final, apply(changed, final)))
     if any(map(_perturbed, jax.tree.leaves((d_values, d_operands, d_state), is_leaf=_is_zero))):
         stack = jnp.stack([final, *(2 * image for image in images)])
-        stack, by_value, by_operand = rotations.reverse(program, data, values, operands, stack)
+        stack, by_value, by_operand = engine_of(program).reverse(program, data, values, operands, stack)
         if _perturbed(d_values):
             tangent = tangent + jnp.sum(by_value * d_values[None], axis=-1)
         for cotangent, change in zip(by_operand, d_operands, strict=True):
@@ -82,3 +81,20 @@ def _is_zero(tangent: Any) -> bool:
 
 def _perturbed(tangent: Any) -> bool:
     return not isinstance(tangent, SymbolicZero)
+
+
+def energies_and_gradients(
+    program: Program,
+    data: Any,
+    values: Array,
+    operands: tuple[Array, ...],
+    state: Array,
+    observables: tuple[LoweredObservable, ...],
+) -> tuple[Float[Array, " outputs"], Float[Array, "outputs values"]]:
+    """What `jax.value_and_grad` of `energies` gives, by `values`; it takes half as long to trace."""
+    final = engine_of(program).run(program, data, values, operands, state)
+    images = [apply(o, final) for o in observables]
+    outputs = jnp.stack([kernels.real_overlap(final, image) for image in images])
+    stack = jnp.stack([final, *(2 * image for image in images)])
+    _, by_value, _ = engine_of(program).reverse(program, data, values, operands, stack)
+    return outputs, by_value

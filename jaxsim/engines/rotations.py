@@ -48,7 +48,7 @@ class Data(NamedTuple):
 
     x: Int[AnyArray, " steps"]
     z: Int[AnyArray, " steps"]
-    controls: Int[AnyArray, " steps"]
+    controls: Int[AnyArray, "steps 2"]
     sign: Float[AnyArray, " steps"]
     constants: Complex[AnyArray, "steps factors 2 2"]
     index: Int[AnyArray, "steps slots terms"]
@@ -80,14 +80,23 @@ def _affine(index: AnyArray, scale: AnyArray, values: Array) -> Array:
     return total
 
 
-def _entries(program: Program, data: Data, slots: Float[Array, "steps slots"]) -> Complex[Array, "steps 4"]:
-    """The entries of `kernels.TwoLevel` for all steps: exp(i phase) C0 RZ(a0) C1 RZ(a1) ..."""
+def _matrices(
+    program: Program, data: Data, slots: Float[Array, "steps slots"]
+) -> tuple[Complex[Array, "steps 4"], Complex[Array, "steps slots 4"]]:
+    """For all steps the entries of U = exp(i phase) C0 RZ(a0) C1 RZ(a1) ..., and of (dU / d slot) U^dagger.
+
+    With L = C0 RZ(a0) ... Ck the latter is L (-i/2 Z) L^dagger for angle k, and i for the phase.
+    """
     constants = data.constants
     a, b, c, d = (constants[:, 0, i, j] for i in (0, 1) for j in (0, 1))
     half = 0.5 * slots[:, : program.num_angles]
     # Without the barriers XLA computes sines and products anew for each entry that they enter.
     ups = lax.optimization_barrier(lax.complex(jnp.cos(half), jnp.sin(half)))
+    generators = []
     for k in range(program.num_angles):
+        above = a * jnp.conj(c) - b * jnp.conj(d)
+        kept = (_squared(a) - _squared(b), _squared(c) - _squared(d))
+        generators.append(-0.5j * jnp.stack([*kept, above, data.sign * jnp.conj(above)], axis=-1))
         up, down = ups[:, k], jnp.conj(ups[:, k])
         a, b, c, d = a * down, b * up, c * down, d * up
         p, q, r, s = (constants[:, k + 1, i, j] for i in (0, 1) for j in (0, 1))
@@ -97,7 +106,14 @@ def _entries(program: Program, data: Data, slots: Float[Array, "steps slots"]) -
     if program.has_phase:
         phase = slots[:, -1]
         entries = lax.complex(jnp.cos(phase), jnp.sin(phase))[:, None] * entries
-    return entries
+        generators.append(jnp.broadcast_to(jnp.array([1j, 1j, 0, 0], entries.dtype), entries.shape))
+    if not generators:
+        return entries, jnp.zeros((len(entries), 0, 4), entries.dtype)
+    return entries, jnp.stack(generators, axis=1)
+
+
+def _squared(z: Any) -> Array:
+    return jnp.square(z.real) + jnp.square(z.imag)
 
 
 def _slots(data: Data, values: Array) -> tuple[Array, Array]:
@@ -143,7 +159,7 @@ def run(
     """
     data = jax.tree.map(jnp.asarray, data)
     slots, specials = _slots(data, values)
-    steps = _steps(data, _entries(program, data, slots))
+    steps = _steps(data, _matrices(program, data, slots)[0])
     return _forward(program.num_wires, program.items, steps, specials, operands, state)
 
 
@@ -241,20 +257,16 @@ def reverse(
     """
     data = jax.tree.map(jnp.asarray, data)
     slots, specials = _slots(data, values)
-    steps = _steps(data, _entries(program, data, slots))
-    num_slots = data.index.shape[1]
-    tangents = jnp.zeros((data.x.shape[0], 0, 4), steps.entries.dtype)
-    if num_slots:
-        # One forward derivative for each slot, for all steps at once.
-        tangents = jax.vmap(
-            lambda direction: jax.jvp(
-                lambda s: _entries(program, data, s), (slots,), (jnp.broadcast_to(direction, slots.shape),)
-            )[1],
-            out_axes=1,
-        )(jnp.eye(num_slots, dtype=slots.dtype))
+    entries, generators = _matrices(program, data, slots)
     num_outputs = stack.shape[0] - 1
     stack, gradient = _backward(
-        program.num_wires, program.items, (steps, tangents), specials, operands, stack, num_outputs
+        program.num_wires,
+        program.items,
+        (_steps(data, entries), generators),
+        specials,
+        operands,
+        stack,
+        num_outputs,
     )
     by_value = _transposed_affine(data, values, gradient, num_outputs)
     return stack, by_value, gradient.operands
@@ -297,9 +309,7 @@ def _backward(
         step_end, special_end = step_end - num_steps, special_end - num_specials
         match item:
             case Steps():
-                stack, slots = lax.scan(
-                    lambda s, xs: kernels.undo_two_level(s, *xs), stack, own, reverse=True
-                )
+                stack, slots = _undo_steps(own, stack)
                 slot_parts.append(slots)
             case Special():
                 if item.gate != "initialize":
@@ -328,6 +338,21 @@ def _backward(
         jnp.concatenate([jnp.zeros((0, num_outputs), real), *reversed(special_parts)]),
         by_operand,
     )
+
+
+def _undo_steps(steps: tuple[kernels.TwoLevel, Array], stack: Array) -> tuple[Array, Array]:
+    """The stack before a run of steps, and derivatives by their slots (steps, slots, outputs)."""
+
+    def body(carry: tuple[Array, Array], xs: tuple[kernels.TwoLevel, Array]) -> Any:
+        # The terms of a derivative are summed one step late: only what a loop carries is stored for sure. In the step
+        # itself XLA would make a gather of its own for each slice of the tree, which takes twice as long.
+        stack, terms = carry
+        return kernels.undo_two_level(stack, *xs), kernels.tree_sum(terms)
+
+    num_slots = steps[1].shape[1]
+    terms = jnp.zeros((num_slots, stack.shape[0] - 1, stack.shape[1]), stack.real.dtype)
+    (stack, terms), late = lax.scan(body, (stack, terms), steps, reverse=True)
+    return stack, jnp.concatenate([kernels.tree_sum(terms)[None], late[:-1]])
 
 
 def _undo_special(

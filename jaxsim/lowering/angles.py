@@ -17,8 +17,8 @@ from jaxsim.parameters import Call, Expression, Linear, Parameter
 from jaxsim.structure import Structure
 
 __all__ = [
-    "AXES", "HADAMARD", "IDENTITY", "NOTHING", "Affine", "Matrix", "bucket", "combine", "constant_matrices", "product",
-    "rz", "sources_of",
+    "AXES", "HADAMARD", "IDENTITY", "NOTHING", "Affine", "Matrix", "bucket", "combine", "constant_matrices",
+    "parameter_room", "product", "rz", "sources_of",
 ]  # fmt: skip
 
 
@@ -88,12 +88,17 @@ def combine(rotation: gates.Rotation, angles: tuple[Affine, ...]) -> Affine:
     return total
 
 
+def parameter_room(structure: Structure) -> int:
+    """How many places the parameters have among the values; circuits that differ a little in number share them."""
+    return bucket(len(structure.parameters))
+
+
 def sources_of(
     structure: Structure, angles: np.ndarray | None
 ) -> tuple[list[Affine], tuple[Expression, ...]]:
-    """Each slot's angle in terms of the values: parameters, then (if traced) all slots, then non-affine
-    atoms."""
-    first_slot = len(structure.parameters)
+    """Each slot's angle in terms of the values: parameters, padded to their room, then (if traced) all slots,
+    then non-affine atoms."""
+    first_slot = parameter_room(structure)
     first_atom = first_slot + (structure.num_slots if angles is None else 0)
     place: dict[Expression, int] = {p: k for k, p in enumerate(structure.parameters)}
     atoms: list[Expression] = []

@@ -3,7 +3,8 @@
 All terms with one flip mask x act together as ``(H psi)[j ^ x] += d_x[j] psi[j]``, where the vector d_x is a
 Walsh-Hadamard transform of the coefficients placed at their z masks. Which terms a Hamiltonian has is data;
 static are only how many there are and how many flip masks, both rounded up to buckets, and whether some group
-is diagonal.
+is diagonal. Terms of X alone are diagonal, too, after a Hadamard on every qubit: where there are several,
+they are one group, which costs two transforms of the state.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ __all__ = ["LoweredObservable", "apply", "lower_observable"]
 TABLE_LIMIT = 2**22
 """Entries of all diagonals of an observable up to which they are computed at once; beyond, term by term."""
 
+LARGE_DIM = 2**14
+"""From here on rows run one at a time, and diagonals of few terms are matrix products, whose bits depend on
+the batch."""
+
+TRANSVERSE_TERMS = 3
+"""From so many terms of X alone on, transforming the state is cheaper than flipping it for each."""
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -37,10 +45,13 @@ class LoweredObservable:
         x, z: (terms,) int32 masks.
         weights: (terms,) real; the coefficients.
         num_y: (terms,) int32, how many Y a word has.
-        group: (terms,) int32, which flip mask; 0 is the diagonal group.
-        flips: (groups,) int32 flip masks of the groups 1, 2, ...
+        group: (terms,) int32: 0 for the diagonal group, then that of X alone if there is one, then one for each flip
+            mask.
+        place: (terms,) int32, where in the group's table the coefficient goes: z, or x in the group of X alone.
+        flips: (groups,) int32 flip masks.
         tabulated: whether the diagonals of all groups are computed at once.
         diagonal: whether there are terms without flips.
+        transverse: whether there is a group of X alone.
         real: whether all words have an even number of Y.
     """
 
@@ -49,9 +60,11 @@ class LoweredObservable:
     weights: Any
     num_y: Any
     group: Any
+    place: Any
     flips: Any
     tabulated: bool = field(metadata={"static": True})
     diagonal: bool = field(metadata={"static": True})
+    transverse: bool = field(metadata={"static": True})
     real: bool = field(metadata={"static": True})
 
 
@@ -78,12 +91,15 @@ def lower_observable(observable: PauliSum, num_wires: int, dtype: Any) -> Lowere
         # Masks that are not known yet cannot be refused; a term on a wire that is not there makes the result NaN.
         weights = jnp.where((x | z) >> num_wires == 0, jnp.asarray(weights, dtype), jnp.nan)
         return LoweredObservable(
-            x, z, weights, lax.population_count(x & z), zeros, np.zeros(0, np.int32),
-            tabulated=False, diagonal=False, real=False,
+            x, z, weights, lax.population_count(x & z), zeros, zeros, np.zeros(0, np.int32),
+            tabulated=False, diagonal=False, transverse=False, real=False,
         )  # fmt: skip
-    flips = np.unique(x_mask)
-    flips = flips[flips != 0]
-    group = np.where(x_mask == 0, 0, np.searchsorted(flips, x_mask) + 1)
+    of_x = (z_mask == 0) & (x_mask != 0)
+    transverse = len(np.unique(x_mask[of_x])) >= TRANSVERSE_TERMS
+    apart = (x_mask == 0) | (of_x & transverse)
+    flips = np.unique(x_mask[~apart])
+    group = np.where(x_mask == 0, 0, np.where(apart, 1, np.searchsorted(flips, x_mask) + 1 + transverse))
+    place = np.where(apart & of_x, x_mask, z_mask)
     num_groups = bucket(len(flips))
     num_y = np.bitwise_count(x_mask & z_mask).astype(np.int32)
 
@@ -97,9 +113,10 @@ def lower_observable(observable: PauliSum, num_wires: int, dtype: Any) -> Lowere
         weights = jnp.concatenate([jnp.asarray(weights, dtype), jnp.zeros(size - terms, dtype)])
     return LoweredObservable(
         padded(x_mask, size), padded(z_mask, size), weights, padded(num_y, size), padded(group, size),
-        padded(flips, num_groups),
-        tabulated=(num_groups + 1) * 2**num_wires <= TABLE_LIMIT,
+        padded(place, size), padded(flips, num_groups),
+        tabulated=(num_groups + 1 + transverse) * 2**num_wires <= TABLE_LIMIT,
         diagonal=bool((x_mask == 0).any()),
+        transverse=transverse,
         real=not (num_y % 2).any(),
     )  # fmt: skip
 
@@ -110,6 +127,10 @@ def apply(observable: LoweredObservable, state: Complex[Array, " dim"]) -> Compl
         return _apply_terms(observable, state)
     diagonals = _diagonals(observable, state)
     result = diagonals[0] * state if observable.diagonal else jnp.zeros_like(state)
+    if observable.transverse:
+        # Two transforms, as one loop; their norm goes into the diagonal.
+        factors = jnp.stack([diagonals[1] / state.shape[-1], jnp.ones_like(diagonals[1])])
+        result = result + lax.scan(lambda s, d: (d * kernels.hadamard_transform(s), None), state, factors)[0]
     if not observable.flips.shape[0]:
         return result
 
@@ -117,25 +138,42 @@ def apply(observable: LoweredObservable, state: Complex[Array, " dim"]) -> Compl
         flip_mask, diagonal = group
         return total + kernels.flip(diagonal * state, flip_mask), None
 
-    return lax.scan(add_group, result, (observable.flips, diagonals[1:]))[0]
+    return lax.scan(add_group, result, (observable.flips, diagonals[1 + observable.transverse :]))[0]
 
 
 def _diagonals(observable: LoweredObservable, state: Array) -> Array:
-    """(groups + 1, 2**n): the diagonal d_x of every group."""
-    groups = observable.flips.shape[0] + 1
+    """(groups, 2**n): the diagonal of every group."""
+    groups = observable.flips.shape[0] + 1 + observable.transverse
+    if not observable.flips.shape[0] and state.shape[-1] >= LARGE_DIM:
+        return jnp.stack([_summed_signs(observable, g, state.shape[-1]) for g in range(groups)])
     # i**num_y: its real or its imaginary part
     turns = observable.num_y & 3
     even = jnp.where(turns == 0, 1, jnp.where(turns == 2, -1, 0)).astype(observable.weights.dtype)
 
     def transformed(weights: Array) -> Array:
         table = jnp.zeros((groups, state.shape[-1]), weights.dtype)
-        return kernels.hadamard_transform(table.at[observable.group, observable.z].add(weights))
+        return kernels.hadamard_transform(table.at[observable.group, observable.place].add(weights))
 
     table = transformed(observable.weights * even)
     if observable.real:
         return table
     odd = jnp.where(turns == 1, 1, jnp.where(turns == 3, -1, 0)).astype(observable.weights.dtype)
     return lax.complex(table, transformed(observable.weights * odd))
+
+
+def _summed_signs(observable: LoweredObservable, group: int, dim: int) -> Float[Array, " dim"]:
+    """The diagonal of a group without flips as a matrix product: a sign is one of the low bits times one of the
+    high bits."""
+    low = (dim.bit_length() - 1) // 2
+
+    def signs(bits: Array, length: int) -> Array:
+        index = lax.iota(jnp.int32, length)[None, :]
+        odd = kernels.parity(jnp.broadcast_to(index, (bits.shape[0], length)) & bits[:, None])
+        return jnp.where(odd, -1, 1).astype(observable.weights.dtype)
+
+    weights = jnp.where(observable.group == group, observable.weights, 0)
+    high = weights[:, None] * signs(observable.place >> low, dim >> low)
+    return jnp.matmul(high.T, signs(observable.place, 1 << low), precision=lax.Precision.HIGHEST).reshape(dim)
 
 
 def _apply_terms(observable: LoweredObservable, state: Array) -> Array:

@@ -1,11 +1,11 @@
 """Circuits as data: any circuit as a list of two-level steps, with arrays for what a kernel needs to know of
 them.
 
-Every gate of the table becomes at most a few steps ``out[j] = u s[j] + v s[j ^ x]`` under a mask of controls
+Every gate of the table becomes at most a few steps ``out[j] = u s[j] + v s[j ^ x]`` on selected basis states
 (`kernels.TwoLevel`): a 1-qubit gate with any controls is one, a Pauli rotation with any controls is one,
-other gates are their rotation form. Runs of 1-qubit gates on a wire are multiplied into one step. What a step
-is and what its angles are is *data*; only the number of steps, rounded up to a bucket, is static. So one
-compiled kernel serves all circuits of one size.
+other gates are their rotation form. Runs of 1-qubit gates on a wire are multiplied into one step, and so are
+the commuting rotations of an excitation. What a step is and what its angles are is *data*; only the number of steps,
+rounded up to a bucket, is static. So one compiled kernel serves all circuits of one size.
 
 The matrix of a step is exp(i phase) C[0] RZ(a[0]) C[1] RZ(a[1]) ... C[m] with constants C, which absorb all
 concrete angles in double precision. Gates given by arrays stay instructions of their own (`Special`) between
@@ -15,7 +15,9 @@ the runs of steps.
 from __future__ import annotations
 
 import cmath
+import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +37,7 @@ from jaxsim.lowering.angles import (
     rz,
     sources_of,
 )
+from jaxsim.lowering.clifford import Frame, quarter_turns
 from jaxsim.parameters import Expression
 from jaxsim.structure import Instruction, Structure
 
@@ -84,17 +87,45 @@ Item = Steps | Special | Repeat
 # the data -------------------------------------------------------------------------------------------------
 
 
+def _flipping_axis(num_y: int) -> tuple[Matrix, Matrix]:
+    """V and V^dagger, where V Z V^dagger is a word with flips between basis states j and j ^ x."""
+    # i**(number of Y), with the sign from moving X to the left of Z
+    kappa = 1j**num_y * (-1) ** num_y
+    into, out = (1, 0, 0, kappa), (1, 0, 0, kappa.conjugate())
+    return product(out, HADAMARD), product(HADAMARD, into)
+
+
+_FLIPPING = [_flipping_axis(num_y) for num_y in range(4)]
+
+
 @dataclass
 class Step:
-    """A two-level step under construction."""
+    """A two-level step under construction.
+
+    `rotation` is the angle of a step that is a Pauli rotation and nothing else; `mask` and `value` say where it acts.
+    """
 
     x: int
     z: int
-    controls: int
+    mask: int = 0
+    value: int = 0
     sign: float = 1.0
     constants: list[Matrix] = field(default_factory=lambda: [IDENTITY])
     angles: list[Affine] = field(default_factory=list)
     phase: Affine = NOTHING
+    rotation: Affine | None = None
+
+    @classmethod
+    def about(cls, x: int, z: int, angle: Affine, mask: int = 0, value: int = 0) -> Step:
+        """exp(-i angle/2 P), P the Pauli word with these flip and parity masks."""
+        step = cls(x, z, mask, value, rotation=angle)
+        if x:
+            num_y = (x & z).bit_count()
+            step.sign = 1.0 if num_y % 2 else -1.0
+            step.rotate(_FLIPPING[num_y % 4], angle)
+        else:
+            step.rotate(AXES["Z"], angle)
+        return step
 
     def rotate(self, frame: tuple[Matrix, Matrix], angle: Affine) -> None:
         """Multiplies V RZ(angle) V^dagger on from the left."""
@@ -131,7 +162,8 @@ class StepArrays(NamedTuple):
     """The steps of a circuit as arrays; axis 0 is the step.
 
     Attributes:
-        x, z, controls: int32 masks.
+        x, z: int32 masks.
+        controls: (steps, 2) int32: mask and value, which select the basis states that a step acts on.
         sign: float, multiplies the lower off-diagonal entry (rotations about words with an even number of Y).
         constants: (steps, angles + 1, 2, 2) complex.
         index, scale: (steps, slots, terms): which values, times what, add up to an angle. Slots are the
@@ -160,6 +192,7 @@ class Lowering(NamedTuple):
         num_angles: angles of a step.
         has_phase: whether the last slot of a step is a phase.
         used: number of steps without padding.
+        frame: a Clifford operation that follows, which what is measured is conjugated by; None is none.
     """
 
     items: tuple[Item, ...]
@@ -171,6 +204,16 @@ class Lowering(NamedTuple):
     num_angles: int
     has_phase: bool
     used: int
+    frame: Frame | None
+
+
+def masks(label: str, wires: tuple[int, ...]) -> tuple[int, int]:
+    """The flip mask and the parity mask of a Pauli word."""
+    x = z = 0
+    for letter, wire in zip(label, wires, strict=True):
+        x |= (letter in "XY") << wire
+        z |= (letter in "YZ") << wire
+    return x, z
 
 
 class _Builder:
@@ -191,7 +234,7 @@ class _Builder:
 
     def emit(self, step: Step) -> None:
         factor = step.constant_phase()
-        if factor is not None and not step.controls:
+        if factor is not None and not step.mask:
             self.phase = self.phase + Affine((), cmath.phase(factor))
         else:
             self.run.append(step)
@@ -203,32 +246,23 @@ class _Builder:
             self.emit(self.pending.pop(wire))
             step = None
         if step is None:
-            step = self.pending[wire] = Step(1 << wire, 1 << wire, 0)
+            step = self.pending[wire] = Step(1 << wire, 1 << wire)
         return step
 
     def rotation(self, label: str, wires: tuple[int, ...], angle: Affine, controls: int) -> None:
         """exp(-i angle/2 P) where all controls are 1."""
-        acting = [(letter, wire) for letter, wire in zip(label, wires, strict=True) if letter != "I"]
-        if not acting:
+        self.word(*masks(label, wires), angle, controls)
+
+    def word(self, x: int, z: int, angle: Affine, controls: int = 0) -> None:
+        """exp(-i angle/2 P) where all controls are 1; P has Y where both masks are set."""
+        if not x | z:
             self.add_phase(angle.scaled(-0.5), controls)
-        elif len(acting) == 1 and not controls:
-            letter, wire = acting[0]
-            self.waiting(wire, bool(angle.terms)).rotate(AXES[letter], angle)
+        elif (x | z).bit_count() == 1 and not controls:
+            letter = "Z" if not x else "Y" if z else "X"
+            self.waiting((x | z).bit_length() - 1, bool(angle.terms)).rotate(AXES[letter], angle)
         else:
-            x = sum(1 << wire for letter, wire in acting if letter in "XY")
-            z = sum(1 << wire for letter, wire in acting if letter in "YZ")
             self.flush(x | z | controls)
-            step = Step(x, z, controls)
-            if x:
-                # i**(number of Y), with the sign from moving X to the left of Z
-                num_y = (x & z).bit_count()
-                kappa = 1j**num_y * (-1) ** num_y
-                step.sign = 1.0 if num_y % 2 else -1.0
-                into, out = (1, 0, 0, kappa), (1, 0, 0, kappa.conjugate())
-                step.rotate((product(out, HADAMARD), product(HADAMARD, into)), angle)
-            else:
-                step.rotate(AXES["Z"], angle)
-            self.emit(step)
+            self.emit(Step.about(x, z, angle, controls, controls))
 
     def add_phase(self, phase: Affine, controls: int) -> None:
         """exp(i phase) where all controls are 1."""
@@ -236,7 +270,7 @@ class _Builder:
             self.phase = self.phase + phase
             return
         self.flush(controls)
-        step = Step(0, 0, controls)
+        step = Step(0, 0, controls, controls)
         step.turn(phase)
         self.emit(step)
 
@@ -246,7 +280,7 @@ class _Builder:
         """A 1-qubit gate of the table where all controls are 1; `matrix` if its angles are all constant."""
         if controls:
             self.flush(controls | 1 << wire)
-            step = Step(1 << wire, 1 << wire, controls)
+            step = Step(1 << wire, 1 << wire, controls, controls)
         else:
             step = self.waiting(wire, 0)
         if matrix is not None:
@@ -272,21 +306,34 @@ class _Builder:
             self.sequence.insert(0, (item, angles))
             return
         self.flush(sum(1 << w for w in item.wires) | item.controls)
-        self.sequence.append(self.run)
-        self.run = []
+        self.close()
         self.sequence.append((item, angles))
 
     def finish(self) -> None:
         self.flush(-1)
         if self.keep_phase and (self.phase.terms or self.phase.offset):
-            self.run.append(Step(0, 0, 0))
+            self.run.append(Step(0, 0))
             self.run[-1].turn(self.phase)
-        self.sequence.append(self.run)
+        self.close()
+
+    @property
+    def num_steps(self) -> int:
+        """How many steps there are in all runs."""
+        return sum(len(part) for part in self.sequence if isinstance(part, list))
+
+    def close(self) -> None:
+        """Ends a run of steps."""
+        self.sequence.append(join_projected(self.run))
         self.run = []
 
 
 def lower_steps(
-    structure: Structure, angles: np.ndarray | None, operands: tuple, *, keep_phase: bool
+    structure: Structure,
+    angles: np.ndarray | None,
+    operands: tuple,
+    *,
+    keep_phase: bool,
+    absorb: bool = False,
 ) -> Lowering:
     """The circuit as steps.
 
@@ -296,14 +343,81 @@ def lower_steps(
             angles are taken from the values, where they follow the parameters.
         operands: its operands; constant 1-qubit unitaries among them are folded.
         keep_phase: whether the global phase matters.
+        absorb: whether the caller takes a Clifford frame off the end (`clifford.conjugate` of what is measured);
+            else the steps are all of the circuit.
     """
     sources, atoms = sources_of(structure, angles)
-    builder = _Builder(structure.num_wires, keep_phase)
     constant = constant_matrices(structure, angles)
+    builder, frame = _Builder(structure.num_wires, keep_phase), None
     for position, instruction in enumerate(structure.instructions):
         _add(builder, instruction, sources, constant.get(position), operands)
     builder.finish()
-    return _assemble(builder.sequence, atoms)
+    if not keep_phase and any(_is_clifford(i.gate) for i in structure.instructions):
+        # Constant gates can be pulled to the end, where they cost nothing, or little. That is a loss where it turns
+        # rotations of single qubits, of which three make a step, into rotations about words.
+        framed = _framed(structure, sources, constant, operands, absorb, builder.num_steps)
+        if framed is not None:
+            builder, frame = framed
+    return _assemble(builder.sequence, atoms, frame)
+
+
+_is_clifford = lru_cache(maxsize=None)(gates.is_clifford)
+
+MAX_SPLIT_CONTROLS = 2
+"""Controls up to which a gate that meets a frame is written as rotations about words, four for two controls."""
+
+
+def _framed(
+    structure: Structure,
+    sources: list[Affine],
+    constant: dict[int, Matrix],
+    operands: tuple,
+    absorb: bool,
+    limit: int,
+) -> tuple[_Builder, Frame | None] | None:
+    """The circuit with its Clifford rotations pulled to the end; None if a gate cannot let them pass, or if there are
+    not fewer steps than the limit."""
+    builder, frame = _Builder(structure.num_wires, keep_phase=False), Frame(structure.num_wires)
+    for position, i in enumerate(structure.instructions):
+        row = gates.GATES[i.gate]
+        num_controls = row.num_controls + i.controls
+        passes = i.operand is None and num_controls <= MAX_SPLIT_CONTROLS
+        rotations = []
+        if passes:
+            angles = tuple(sources[s] for s in i.slots)
+            form = _rotation_form(row.base, num_controls, i.label)
+            rotations = [(*masks(r.label, i.wires), combine(r, angles)) for r in form]
+        turns = [None if angle.terms else quarter_turns(angle.offset) for _, _, angle in rotations]
+        clifford = passes and all(
+            k is not None or not x | z for (x, z, _), k in zip(rotations, turns, strict=True)
+        )
+        if not clifford and frame.is_trivial_on(sum(1 << w for w in i.wires)):
+            _add(builder, i, sources, constant.get(position), operands)
+            continue
+        if not passes:
+            return None
+        for (x, z, angle), k in zip(rotations, turns, strict=True):
+            if k is not None:
+                frame.append(x, z, k)
+            else:
+                word = frame.image(x, z)
+                builder.word(word.x, word.z, angle.scaled(word.sign))
+    if not absorb:
+        # Finding the frame's rotations takes longest; those about one qubit may join what waits there.
+        builder.run = join_projected(builder.run)
+        if len(builder.run) + frame.least_rotations() - structure.num_wires >= limit:
+            return None
+        for x, z, k in frame.rotations():
+            builder.word(x, z, Affine((), k * math.pi / 2))
+    builder.finish()
+    if builder.num_steps >= limit:
+        return None
+    return builder, frame if absorb and not frame.is_trivial else None
+
+
+@lru_cache(maxsize=4096)
+def _rotation_form(base: str, controls: int, label: str) -> tuple[gates.Rotation, ...]:
+    return gates.rotations(base, controls, payload=label or None)
 
 
 def _add(
@@ -330,11 +444,83 @@ def _add(
             builder.rotation(rotation.label, wires, combine(rotation, angles), controls)
 
 
+# sets of rotations ----------------------------------------------------------------------------------------
+
+
+def join_projected(run: list[Step]) -> list[Step]:
+    """The run with consecutive rotations that make up a projected rotation joined: 8 words of a double excitation, 2 of
+    a single one, XX and YY with one angle, the two of a controlled rotation."""
+    joined: list[Step] = []
+    start = 0
+    while start < len(run):
+        size = 1 << (_alike(run, start).bit_length() - 1)
+        step = run[start]
+        while size > 1:
+            found = _projected(run[start : start + size])
+            if found is not None:
+                step = found
+                break
+            size //= 2
+        joined.append(step)
+        start += size
+    return joined
+
+
+def _alike(run: list[Step], start: int) -> int:
+    """How many steps from here are rotations that differ in parity mask and sign only."""
+    first = run[start]
+    if first.rotation is None:
+        return 1
+    angles = (first.rotation, first.rotation.scaled(-1.0))
+    where = (first.x, first.mask, first.value)
+    stop = start + 1
+    while (
+        stop < len(run)
+        and run[stop].rotation in angles
+        and (run[stop].x, run[stop].mask, run[stop].value) == where
+    ):
+        stop += 1
+    return stop - start
+
+
+def _projected(steps: list[Step]) -> Step | None:
+    """Rotations by +-a about commuting words P Z_d as the one by (number of words) a about P on selected states.
+
+    The words' sum with their signs is P times sum_d +-Z_d. If the d are all subsets of a mask m that share an even
+    number of bits with x, and the signs are the parities of d with some value v, then that sum is (number of words)
+    times the projector on the states whose bits in m are those of v or, if m and x overlap, of v ^ x.
+    """
+    first = steps[0]
+    assert first.rotation is not None
+    signs: dict[int, int] = {}
+    mask = 0
+    for step in steps:
+        apart = first.z ^ step.z
+        # Moving from i**num_y X Z_z to P Z_d costs powers of i, which are signs if the words commute.
+        turns = (step.x & step.z).bit_count() - (first.x & first.z).bit_count()
+        if turns % 2:
+            return None
+        signs[apart] = (-1 if turns % 4 else 1) * (1 if step.rotation == first.rotation else -1)
+        mask |= apart
+    flipped = mask & first.x
+    anchor = flipped & -flipped
+    if len(signs) < len(steps) or len(steps) != 1 << mask.bit_count() - bool(flipped) or mask & first.mask:
+        return None
+    bits = [1 << q for q in range(mask.bit_length()) if mask >> q & 1]
+    value = sum(bit for bit in bits if bit != anchor and signs[bit | anchor if bit & flipped else bit] < 0)
+    if any(sign != (-1) ** (apart & value).bit_count() for apart, sign in signs.items()):
+        return None
+    angle = first.rotation.scaled(len(steps))
+    return Step.about(first.x, first.z, angle, first.mask | mask, first.value | value)
+
+
 # lists to arrays ------------------------------------------------------------------------------------------
 
 
 def _assemble(
-    sequence: list[list[Step] | tuple[Special, list[Affine]]], atoms: tuple[Expression, ...]
+    sequence: list[list[Step] | tuple[Special, list[Affine]]],
+    atoms: tuple[Expression, ...],
+    frame: Frame | None,
 ) -> Lowering:
     real = [step for part in sequence if isinstance(part, list) for step in part]
     num_angles = max((len(step.angles) for step in real), default=0)
@@ -358,7 +544,7 @@ def _assemble(
     arrays = StepArrays(
         x=np.zeros(len(padded), np.int32),
         z=np.zeros(len(padded), np.int32),
-        controls=np.zeros(len(padded), np.int32),
+        controls=np.zeros((len(padded), 2), np.int32),
         sign=np.ones(len(padded), np.float64),
         constants=constants,
         index=np.zeros(shape, np.int32),
@@ -369,7 +555,7 @@ def _assemble(
             arrays.x[k], arrays.z[k], arrays.controls[k], arrays.sign[k] = (
                 step.x,
                 step.z,
-                step.controls,
+                (step.mask, step.value),
                 step.sign,
             )
             arrays.constants[k, : len(step.constants)] = np.array(step.constants).reshape(-1, 2, 2)
@@ -396,6 +582,7 @@ def _assemble(
         num_angles=num_angles,
         has_phase=has_phase,
         used=len(real),
+        frame=frame,
     )
 
 

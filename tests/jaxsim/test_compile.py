@@ -190,15 +190,15 @@ def test_derivative_by_an_angle_that_is_a_jax_value():
 
 def test_circuits_of_one_size_share_their_kernels(compilations):
     """After the first, neither new circuits nor new observables nor new values compile anything."""
-    first = js.compile(circuit(), OPERATOR)
+    first = js.compile(circuit(), OPERATOR, engine="layered")
     first(VALUES), first.value_and_grad(VALUES)
     others = [
-        Circuit(3).ry(T[10], 0).rx(B, 1).rxx(A, 0, 1).ry(T[2], 0).cz(1, 0).rx(-A, 1),
+        Circuit(3).ry(T[10], 0).rx(B, 1).rxx(A, 0, 1).ry(T[2], 0).cx(1, 0).rx(-A, 1),
         Circuit(3).rz(A, 2).rx(B - 1, 1).ryy(A, 0, 2).s(0).rz(T[2], 2).cy(2, 1).ry(T[10], 0),
     ]
     with compilations() as count:
         for k, other in enumerate(others):
-            f = js.compile(other, X(0) @ X(1) + 0.25 * k * Z(1) - Y(0) @ Z(2))
+            f = js.compile(other, X(0) @ X(1) + 0.25 * k * Z(1) - Y(0) @ Z(2), engine="layered")
             for values in (VALUES, VALUES[::-1].tolist(), BY_NAME):
                 f(values)
                 f.value_and_grad(values)
@@ -211,16 +211,24 @@ def test_explain():
     for k in range(4):
         c.evolve_diagonal(T[k], cost).rx(T[4 + k], range(3))
     lines = dict(line.split(maxsplit=1) for line in js.compile(c, [Z(0), X(1)]).explain().splitlines())
-    assert lines["engine"] == "rotations (complex64, diff='adjoint')"
+    assert lines["engine"] == "layered: 5 layers cost less than 15 steps (complex64, diff='adjoint')"
     assert lines["qubits"] == "3 (a state has 64 bytes)"
     assert lines["parameters"] == "8"
-    assert lines["steps"] == "15, padded to 15; each reads and writes the state once"
-    assert lines["items"] == "4 x (3 steps evolve_diagonal on 3 wires) 3 steps"
+    assert lines["form"] == "5 layers (room for 8), 30 passes over the state"
+    assert set(lines["estimate"].split()) >= {"layered", "rotations"}
     assert lines["observables"] == "2"
-    assert "none" in js.compile(Circuit(1)).explain()
+    assert "0 layers" in js.compile(Circuit(1)).explain()
+    asked = js.compile(c, Z(0), engine="rotations").explain()
+    assert "rotations: asked for" in asked and "15 steps, as many passes" in asked
+    assert "fused: asked for" in js.compile(c, Z(0), engine="fused").explain()
 
 
-def test_explain_counts_the_padding_and_the_phase():
-    c = Circuit(3).cx(0, 1).cz(1, 2).cx(2, 0).rzz(0.1, 0, 1).cy(0, 2)
-    assert "steps       5, padded to 6;" in js.compile(c, Z(0)).explain()
-    assert "steps       6, padded to 6;" in js.compile(c.global_phase(0.3)).explain()
+def test_explain_says_why():
+    """A few rotations about long words take steps; a gate given by a matrix on three qubits has no layers."""
+    words = Circuit(6)
+    for k, word in enumerate(("XYZXYZ", "ZZXXYY", "YXZYXZ")):
+        words.pauli_rotation(0.1 * k + 0.1, word, range(6))
+    assert "rotations: 3 steps cost less than" in js.compile(words, Z(0)).explain()
+    matrix = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0]
+    explained = js.compile(Circuit(3).unitary(matrix, range(3)), Z(0)).explain()
+    assert "rotations: unitary on 3 wires, given by an array has no layered form" in explained

@@ -406,7 +406,8 @@ def test_the_reverse_pass_runs_only_for_gradients(monkeypatch):
     honest = rotations.reverse
     monkeypatch.setattr(rotations, "reverse", lambda *a: calls.append(1) or honest(*a))
     t = ParameterVector("t", 2)
-    row = batch.lower(Circuit(2).ry(t, range(2)).cx(0, 1), Z(0) + X(1), **COMPLEX128)
+    circuit = Circuit(2).ry(t, range(2)).cx(0, 1)
+    row = batch.lower(circuit, Z(0) + X(1), engine="rotations", **COMPLEX128)
     at, weights = np.zeros(2), row.observables[0].weights
 
     def value(values, weights=weights, diff="adjoint"):
@@ -423,22 +424,36 @@ def test_the_reverse_pass_runs_only_for_gradients(monkeypatch):
     assert calls == [1]
 
 
-def temporary_bytes(num_wires: int, layers: int, diff: str) -> int:
+def temporary_bytes(num_wires: int, layers: int, diff: str, engine: str) -> int:
     def loss(theta):
         circuit = Circuit(num_wires)
         for layer in range(layers):
             circuit.ry(theta[layer], range(num_wires)).cx(range(num_wires - 1), range(1, num_wires))
-        return js.expectation(circuit, Z(0) @ Z(1) + X(2), diff=diff)
+        return js.expectation(circuit, Z(0) @ Z(1) + X(2), diff=diff, engine=engine)
 
     shape = jax.ShapeDtypeStruct((layers, num_wires), np.float32)
     return jax.jit(jax.value_and_grad(loss)).lower(shape).compile().memory_analysis().temp_size_in_bytes
 
 
-def test_memory_is_flat_in_depth():
-    """16 qubits: a state is half a megabyte, so that masks and angles of 64 layers are small beside it."""
+FLAT = {
+    # qubits, growth of memory from 4 layers to 64, states; of smaller states the circuit's own arrays are no small part
+    "layered": (16, 1.1, 12),
+    "rotations": (16, 1.1, 12),
+    "fused": (20, 1.3, 7),
+}
+
+
+@pytest.mark.parametrize("engine", FLAT)
+def test_memory_is_flat_in_depth(engine):
+    num_wires, growth, states = FLAT[engine]
     with jax.enable_x64(False):
-        state = 2**16 * 8
-        shallow, deep = (temporary_bytes(16, layers, "adjoint") for layers in (4, 64))
-        assert deep < 1.1 * shallow
-        assert shallow < 16 * state
-        assert temporary_bytes(16, 64, "backprop") > 8 * deep
+        shallow, deep = (temporary_bytes(num_wires, layers, "adjoint", engine) for layers in (4, 64))
+        assert deep < growth * shallow
+        assert deep < states * 2**num_wires * 8
+
+
+def test_memory_of_backprop_is_not():
+    with jax.enable_x64(False):
+        assert temporary_bytes(12, 64, "backprop", "layered") > 8 * temporary_bytes(
+            12, 64, "adjoint", "layered"
+        )

@@ -46,7 +46,9 @@ def dense(x: int, z: int, controls: int, entries: np.ndarray) -> np.ndarray:
 
 
 def as_step(x: int, z: int, controls: int, entries: np.ndarray) -> kernels.TwoLevel:
-    return kernels.TwoLevel(jnp.int32(x), jnp.int32(z), jnp.int32(controls), jnp.asarray(entries))
+    return kernels.TwoLevel(
+        jnp.int32(x), jnp.int32(z), jnp.full(2, controls, jnp.int32), jnp.asarray(entries)
+    )
 
 
 @pytest.fixture
@@ -65,12 +67,12 @@ def test_two_level_and_back():
         np.testing.assert_allclose(matrix @ matrix.conj().T, np.eye(DIM), atol=1e-14)
         np.testing.assert_allclose(forward(stack, step), stack @ matrix.T, atol=1e-14)
 
-        tangents = rng.normal(size=(2, 4)) + 1j * rng.normal(size=(2, 4))
-        before, derivatives = undo(stack, step, tangents)
+        generators = rng.normal(size=(2, 4)) + 1j * rng.normal(size=(2, 4))
+        before, terms = undo(stack, step, generators)
         np.testing.assert_allclose(before, stack @ matrix.conj(), atol=1e-14)
-        for tangent, derivative in zip(tangents, derivatives, strict=True):
-            change = dense(x, z, controls, tangent) - dense(x, z, controls, np.zeros(4))
-            expected = [np.vdot(bra, change @ before[0]).real for bra in stack[1:]]
+        for generator, derivative in zip(generators, terms.sum(-1), strict=True):
+            change = dense(x, z, controls, generator) - dense(x, z, controls, np.zeros(4))
+            expected = [np.vdot(bra, change @ stack[0]).real for bra in stack[1:]]
             np.testing.assert_allclose(derivative, expected, atol=1e-13)
 
 
@@ -78,10 +80,8 @@ def test_two_level_and_back():
 def test_undo_without_angles_has_no_derivatives():
     rng = np.random.default_rng(2)
     step = as_step(*random_steps(rng)[0])
-    _, derivatives = kernels.undo_two_level(
-        jnp.asarray(random_states(rng, 3)), step, jnp.zeros((0, 4), complex)
-    )
-    assert derivatives.shape == (0, 2)
+    _, terms = kernels.undo_two_level(jnp.asarray(random_states(rng, 3)), step, jnp.zeros((0, 4), complex))
+    assert terms.shape == (0, 2, DIM)
 
 
 @pytest.mark.usefixtures("x64")

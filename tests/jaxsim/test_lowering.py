@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from qiskit.quantum_info import Operator
+from qiskit.quantum_info import Operator, Pauli
+from scipy.linalg import expm
 
-from jaxsim import Circuit, Parameter, ParameterVector, X, Y, Z, batch
+from jaxsim import Circuit, Parameter, ParameterVector, X, Y, Z, ansatz, batch
 from jaxsim.gates import GATES
-from jaxsim.lowering.observable import lower_observable
 from jaxsim.lowering.angles import bucket
-from jaxsim.lowering.rotations import Lowering, Repeat, Special, Steps, lower_steps
+from jaxsim.lowering.clifford import conjugate
+from jaxsim.lowering.observable import lower_observable
+from jaxsim.lowering.rotations import Lowering, Repeat, Special, Steps, lower_steps, masks
 
 PLAIN = [row.name for row in GATES.values() if not row.operand and not row.any_controls]
 
@@ -34,7 +38,8 @@ def step_matrix(lowering: Lowering, k: int, values: np.ndarray, num_wires: int) 
     (u0, v0), (v1, u1) = small[0], (s.sign[k] * small[1, 0], small[1, 1])
     whole = np.zeros((2**num_wires, 2**num_wires), complex)
     for j in range(2**num_wires):
-        if j & s.controls[k] != s.controls[k]:
+        controls, value = s.controls[k]
+        if (j ^ value) & controls not in (0, controls & s.x[k]):
             whole[j, j] = 1
         else:
             odd = (j & int(s.z[k])).bit_count() % 2
@@ -51,8 +56,16 @@ def matrix(lowering: Lowering, values: np.ndarray, num_wires: int) -> np.ndarray
     return whole
 
 
-def lowered(circuit: Circuit, *, keep_phase: bool = True) -> Lowering:
-    return lower_steps(circuit.structure, circuit.angles, circuit.operands, keep_phase=keep_phase)
+def lowered(circuit: Circuit, *, keep_phase: bool = True, absorb: bool = False) -> Lowering:
+    return lower_steps(
+        circuit.structure, circuit.angles, circuit.operands, keep_phase=keep_phase, absorb=absorb
+    )
+
+
+def word_matrix(x: int, z: int, num_wires: int) -> np.ndarray:
+    """The Hermitian Pauli word, by Qiskit."""
+    letters = ("IXZY"[(x >> q & 1) + 2 * (z >> q & 1)] for q in reversed(range(num_wires)))
+    return Pauli("".join(letters)).to_matrix()
 
 
 NOTHING = np.zeros(1)
@@ -147,6 +160,165 @@ def test_a_controlled_gate_is_one_step():
     t = ParameterVector("t", 4)
     assert lowered(Circuit(2).cu(*t, 0, 1)).used == 1
     assert lowered(Circuit(5).mcp(t[0], [0, 1, 2], 3)).used == 1
+
+
+# sets of rotations ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("electrons", [2, 4])
+def test_an_excitation_is_one_step(electrons):
+    """Two words of a single and eight of a double excitation; the X of the reference state are one step together."""
+    circuit = ansatz.uccsd(8, electrons)
+    assert lowered(circuit, keep_phase=False).used == 1 + circuit.num_parameters
+    absorbed = lowered(circuit, keep_phase=False, absorb=True)
+    assert (absorbed.used, absorbed.num_angles, absorbed.frame is None) == (circuit.num_parameters, 1, False)
+
+
+def test_a_double_excitation_couples_two_patterns():
+    """Against the exponential of a^dag_5 a^dag_3 a_1 a_0 - h.c., up to sign, in Jordan-Wigner encoding."""
+    lowering = np.array([[0, 1], [0, 0]])
+    n = 6
+
+    def annihilate(q: int) -> np.ndarray:
+        factors = [np.diag([1, -1])] * q + [lowering] + [np.eye(2)] * (n - q - 1)
+        whole = np.eye(1)
+        for factor in factors:
+            whole = np.kron(factor, whole)
+        return whole
+
+    excite = annihilate(5).T @ annihilate(3).T @ annihilate(1) @ annihilate(0)
+    words, wires = {}, (0, 1, 2, 3, 4, 5)
+    for x in range(2**n):
+        for z in range(2**n):
+            share = np.trace(word_matrix(x, z, n) @ (excite - excite.T)) / 2**n if x == 0b101011 else 0
+            if abs(share) > 1e-12:
+                words["".join("IXZY"[(x >> q & 1) + 2 * (z >> q & 1)] for q in wires)] = share.imag
+    assert len(words) == 8
+    theta = Parameter("t")
+    circuit = Circuit(n)
+    for word, share in words.items():
+        circuit.pauli_rotation(-2 * share * theta, word, wires)
+    lowering = lowered(circuit)
+    assert lowering.used == 1
+    np.testing.assert_allclose(
+        matrix(lowering, np.array([0.7]), n), expm(0.7 * (excite - excite.T)), atol=1e-13
+    )
+
+
+def test_joined_rotations_are_exact():
+    """Random commuting words with one flip mask and random signs: some sets are projectors, most are not."""
+    rng = np.random.default_rng(7)
+    n, joined = 4, 0
+    a, b = ParameterVector("t", 2)
+    for _ in range(150):
+        x, first = (int(k) for k in rng.integers(0, 2**n, 2))
+        free = [d for d in range(2**n) if (x & d).bit_count() % 2 == 0]
+        chosen = rng.choice(free, min(len(free), int(rng.choice([2, 4, 5]))), replace=False)
+        circuit, truth = Circuit(n), np.eye(2**n)
+        for d in chosen:
+            z, sign = first ^ int(d), rng.choice([1, 1, 1, -1])
+            word = "".join("IXZY"[(x >> q & 1) + 2 * (z >> q & 1)] for q in range(n))
+            circuit.pauli_rotation(sign * (a - b + 0.2), word, range(n))
+            truth = expm(-0.5j * sign * 0.9 * word_matrix(x, z, n)) @ truth
+        lowering = lowered(circuit)
+        joined += lowering.used < len(chosen)
+        np.testing.assert_allclose(matrix(lowering, np.array([0.4, -0.3]), n), truth, atol=1e-13)
+    assert 20 < joined < 130
+
+
+def test_rotations_that_are_not_a_projector_stay_apart():
+    t = ParameterVector("t", 2)
+    assert lowered(Circuit(2).rxx(t[0], 0, 1).ryy(t[0], 0, 1)).used == 1
+    assert lowered(Circuit(2).rxx(t[0], 0, 1).ryy(-t[0], 0, 1)).used == 1
+    assert lowered(Circuit(2).rxx(t[0], 0, 1).ryy(t[1], 0, 1)).used == 2
+    assert lowered(Circuit(2).rxx(t[0], 0, 1).ryy(2 * t[0], 0, 1)).used == 2
+    assert lowered(Circuit(2).rxx(t[0], 0, 1).rxx(t[0], 0, 1)).used == 2
+    assert lowered(Circuit(2).rxx(t[0], 0, 1).rzx(t[0], 0, 1)).used == 2
+
+
+# Clifford frames --------------------------------------------------------------------------------------------
+
+CLIFFORDS = ("h", "s", "sdg", "x", "y", "z", "sx", "cx", "cy", "cz", "swap", "iswap", "ecr", "dcx")
+
+
+def ladder(circuit: Circuit, angle: object, word: str, wires: tuple[int, ...]) -> None:
+    """exp(-i angle/2 P) out of basis changes, a chain of CX, and RZ."""
+    into = {"X": "h", "Y": "sx", "Z": "id", "I": "id"}
+    out = {"X": "h", "Y": "sxdg", "Z": "id", "I": "id"}
+    acting = [wire for letter, wire in zip(word, wires) if letter != "I"]
+    for letter, wire in zip(word, wires):
+        circuit.append(into[letter], [], [wire])
+    for low, high in pairwise(acting):
+        circuit.cx(low, high)
+    circuit.rz(angle, acting[-1])
+    for low, high in reversed(list(pairwise(acting))):
+        circuit.cx(low, high)
+    for letter, wire in zip(word, wires):
+        circuit.append(out[letter], [], [wire])
+
+
+def test_ladders_of_cx_are_rotations():
+    """UCCSD as compilers write it: one step an excitation, as from Pauli rotations."""
+    plain = ansatz.uccsd(4, 2)
+    expressions = dict(plain.structure.expressions)
+    values = np.array([0.3, -0.8, 1.1])
+    circuit, truth = Circuit(4).x([0, 1]), word_matrix(0b0011, 0, 4)
+    for i in plain.instructions[2:]:
+        angle = expressions[i.slots[0]]
+        ladder(circuit, angle, i.label, i.wires)
+        whole = word_matrix(*masks(i.label, i.wires), 4)
+        truth = expm(-0.5j * angle.evaluate(dict(zip(plain.parameters, values))) * whole) @ truth
+    lowering = lowered(circuit, keep_phase=False)
+    assert lowering.used == 4
+    ours = matrix(lowering, values, 4)
+    assert abs(np.trace(ours.conj().T @ truth)) == pytest.approx(16, abs=1e-12)
+
+
+def test_cost_layers_of_cx_are_rotations():
+    gamma, beta = Parameter("g"), Parameter("m")
+    edges = [(0, 1), (1, 2), (2, 3), (3, 0), (0, 2)]
+    circuit = Circuit(4).h(range(4))
+    for a, b in edges:
+        circuit.cx(a, b).rz(gamma, b).cx(a, b)
+    circuit.rx(beta, range(4))
+    assert lowered(circuit).used > 13
+    assert lowered(circuit, keep_phase=False).used <= 4 + len(edges) + 4
+
+
+def test_frames_are_taken_only_where_they_save_steps():
+    layers = ansatz.hardware_efficient(6, 2)
+    assert lowered(layers, keep_phase=False).used == lowered(layers).used == 2 * (6 + 5)
+    assert lowered(layers, keep_phase=False, absorb=True).used == 6 + 12
+
+
+@pytest.mark.parametrize("num_wires", range(1, 5))
+def test_cliffords_at_the_end(num_wires, random_circuit):
+    """Rotations between Cliffords: the steps are the circuit up to a phase; without the frame at the end what is
+    measured is conjugated."""
+    rng = np.random.default_rng(num_wires)
+    names = [name for name in CLIFFORDS if GATES[name].num_wires <= num_wires]
+    for seed in range(12):
+        random = random_circuit(
+            seed, num_wires, 25, names=(*names, "rx", "t", *(["crx"] if num_wires > 1 else []))
+        )
+        circuit = random.circuit()
+        truth = Operator(random.qiskit()).data
+        whole = lowered(circuit, keep_phase=False)
+        ours = matrix(whole, NOTHING, num_wires)
+        assert abs(np.trace(ours.conj().T @ truth)) == pytest.approx(2**num_wires, abs=1e-10)
+
+        absorbed = lowered(circuit, keep_phase=False, absorb=True)
+        assert absorbed.used <= whole.used <= lowered(circuit).used
+        if absorbed.frame is None:
+            continue
+        ours = matrix(absorbed, NOTHING, num_wires)
+        x, z = rng.integers(0, 2**num_wires, (2, 4)).astype(np.int32)
+        new_x, new_z, signs = conjugate(x, z, absorbed.frame)
+        assert new_x.dtype == new_z.dtype == np.int32
+        for k in range(4):
+            expected = truth.conj().T @ word_matrix(x[k], z[k], num_wires) @ truth
+            word = signs[k] * word_matrix(new_x[k], new_z[k], num_wires)
+            np.testing.assert_allclose(ours.conj().T @ word @ ours, expected, atol=1e-12)
 
 
 # static sizes -----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 
 import jaxsim as js
 from jaxsim import Circuit, Parameter, ParameterVector, X, Z, batch
+from jaxsim.lowering.forms import lowered_form
 
 
 def test_constant_angles_are_folded_in_double_precision():
@@ -20,7 +21,8 @@ def test_constant_angles_are_folded_in_double_precision():
         circuit.ry(a, 0).rz(b, 0)
         c, s = np.cos(a / 2), np.sin(a / 2)
         state = np.exp([-0.5j * b, 0.5j * b]) * (np.array([[c, -s], [s, c]]) @ state)
-    assert batch.num_steps(circuit) == 1
+    for engine in ("layered", "rotations"):
+        assert lowered_form(circuit, engine, keep_phase=False, exact=False).used == 1
     np.testing.assert_allclose(js.statevector(circuit), state, atol=1e-7)
 
 

@@ -426,7 +426,7 @@ SENTENCES = {
     "engine": (
         lambda: js.statevector(Circuit(1), engine="fast"),
         ValueError,
-        "engine must be one of 'auto', 'rotations', but 'fast' was given",
+        "engine must be one of .auto., .layered., .rotations., .fused., but 'fast' was given",
     ),
     "diff": (
         lambda: js.expectation(Circuit(1), Z(0), diff="shift"),

@@ -1,0 +1,131 @@
+"""What is asked of this library alone: named numbers instead of the time of one call."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+import jaxsim as js
+from contestants import ours
+from ensembles.compilations import count_compilations
+from measurement import forget_peak, peak_bytes, resident_bytes, seconds_of, warm_seconds
+from problems import Problem
+
+Figures = dict[str, float]
+
+
+def second_circuit(problem: Problem, engine: str) -> Figures:
+    """The first circuit is run; then each of the others for the first time.
+
+    Returns `milliseconds` (median) from a circuit that is built to its first value and gradient,
+    `slowest_milliseconds`, `building_milliseconds` for the circuit itself, and `compilations` of them all.
+    """
+    observable = ours.observable(problem)
+    parameters = problem.values.shape[1]
+
+    def first_result(circuit: js.Circuit, values: np.ndarray) -> Any:
+        return jax.block_until_ready(js.compile(circuit, observable, engine=engine).value_and_grad(values))
+
+    first, *others = problem.circuits
+    circuit = ours.circuit_of(first, problem.num_wires, parameters)
+    first_seconds = seconds_of(lambda: first_result(circuit, problem.values[0]))[0]
+    building, running = [], []
+    with count_compilations() as compiled:
+        for k, operations in enumerate(others, start=1):
+            seconds, circuit = seconds_of(
+                lambda operations=operations: ours.circuit_of(operations, problem.num_wires, parameters)
+            )
+            building.append(seconds)
+            running.append(seconds_of(lambda c=circuit, k=k: first_result(c, problem.values[k]))[0])
+    return {
+        "milliseconds": 1e3 * statistics.median(running),
+        "slowest_milliseconds": 1e3 * max(running),
+        "building_milliseconds": 1e3 * statistics.median(building),
+        "compilations": compiled.count,
+        "first_circuit_seconds": first_seconds,
+    }
+
+
+def call_overhead(problem: Problem, engine: str, calls: int = 500) -> Figures:
+    """What the whole Python call takes on top of the jitted kernel called bare.
+
+    The bare kernel is the same function under the caller's own `jax.jit`, so that a call is JAX's dispatch of one
+    array and nothing else. Both wait for the result; the two take turns.
+    """
+    compiled = js.compile(ours.circuits(problem)[0], ours.observable(problem), engine=engine)
+    values = problem.values[0]
+    bare, on_device = jax.jit(compiled.value_and_grad), jax.device_put(values)
+    contenders: dict[str, Callable[[], Any]] = {
+        "bare": lambda: jax.block_until_ready(bare(on_device)),
+        "whole": lambda: jax.block_until_ready(compiled.value_and_grad(values)),
+        "whole_jax_array": lambda: jax.block_until_ready(compiled.value_and_grad(on_device)),
+    }
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for call in contenders.values():
+        call()
+    for _ in range(calls):
+        for name, call in contenders.items():
+            times[name].append(seconds_of(call)[0])
+    median = {name: 1e6 * statistics.median(own) for name, own in times.items()}
+    return {
+        "on_top_microseconds": median["whole"] - median["bare"],
+        **{f"{name}_microseconds": value for name, value in median.items()},
+    }
+
+
+def gradient_memory(problem: Problem, engine: str) -> Figures:
+    """The memory of one value and gradient, in states: as the compiler plans it, and as the process shows it.
+
+    `planned_states` counts arguments, results and temporaries of the compiled function; `resident_states` is the
+    peak of the process during a call less what it held before.
+    """
+    circuit, observable = ours.circuits(problem)[0], ours.observable(problem)
+    row = js.lower(circuit, observable, engine=engine)
+    state = row.dtype.itemsize * 2**problem.num_wires
+    values = problem.values[0]
+    compiled = jax.jit(jax.value_and_grad(js.row_values, argnums=1)).lower(row, values).compile()
+    planned = compiled.memory_analysis()
+    figures = {"state_bytes": float(state)}
+    if planned is not None:
+        sizes = (planned.argument_size_in_bytes, planned.output_size_in_bytes, planned.temp_size_in_bytes)
+        figures["planned_states"] = (sum(sizes) - planned.alias_size_in_bytes) / state
+    forget_peak()  # that of the compiler
+    before = resident_bytes()
+    figures["seconds"] = seconds_of(lambda: jax.block_until_ready(compiled(row, values)))[0]
+    if before is not None:
+        figures["resident_states"] = (peak_bytes() - before) / state
+    return figures
+
+
+def compile_time(problem: Problem, engine: str) -> Figures:
+    """Seconds of tracing and compiling a value and gradient: a first call less a warm one."""
+    circuit, observable = ours.circuits(problem)[0], ours.observable(problem)
+    values = problem.values[0]
+    jax.block_until_ready(jax.jit(lambda x: x + 1)(values))  # the start of the backend is no compile time
+    lowering, compiled = seconds_of(lambda: js.compile(circuit, observable, engine=engine))
+
+    def call() -> Any:
+        return jax.block_until_ready(compiled.value_and_grad(values))
+
+    with count_compilations() as compilations:
+        first, _ = seconds_of(call)
+    warm = warm_seconds(call)
+    return {
+        "compile_seconds": first - warm,
+        "backend_seconds": compilations.seconds,
+        "compilations": compilations.count,
+        "lowering_seconds": lowering,
+        "warm_seconds": warm,
+    }
+
+
+FIGURES: dict[str, Callable[[Problem, str], Figures]] = {
+    "second": second_circuit,
+    "overhead": call_overhead,
+    "memory": gradient_memory,
+    "compile": compile_time,
+}

@@ -1,0 +1,330 @@
+"""The layered engine: runs a circuit that was lowered to layers, and runs it backwards.
+
+A layer is RZ RY RZ on every qubit, phases, and a gather by an affine map of the basis index. All that distinguishes one
+circuit from another is in the arrays, the number of layers included: one compiled kernel serves all circuits
+    of a size, and the rows of
+a batch may be different circuits. The backward run undoes the state instead of having stored it; all derivatives of a
+layer come from sums of products of amplitudes on the way.
+
+References: adjoint differentiation, Jones and Gacon, arXiv:2009.02823.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Complex, Float, Int
+
+from jaxsim import kernels, layer_kernels
+from jaxsim.engines.preparation import prepared
+
+__all__ = ["Data", "Program", "initial_state", "reverse", "run", "with_phase"]
+
+
+class Program(NamedTuple):
+    """The static part: what a kernel is compiled for.
+
+    Attributes:
+        num_wires: number of qubits.
+        exact: whether the number of layers is compiled in; otherwise it is data, which has no reverse mode
+            of its own, but compiles once for all circuits.
+        before: whether there are RZ before the RY of a layer.
+        sign: whether layers have a sign.
+        masked: whether layers have a phase on some basis states.
+        tables: operands that are energies of all basis states.
+        initialize: (wires, operand) of states that are prepared before everything else.
+    """
+
+    num_wires: int
+    exact: bool
+    before: bool
+    sign: bool
+    masked: bool
+    tables: tuple[int, ...]
+    initialize: tuple[tuple[tuple[int, ...], int], ...]
+
+
+AnyArray = Array | np.ndarray
+"""NumPy on the host, JAX inside a call."""
+
+
+class Data(NamedTuple):
+    """The arrays of a circuit. Angles are a constant part and ``sum_t scale[t] * values[index[t]]``.
+
+    Of the constant parts the cosine and sine are here, made in double precision: no digits are lost in large
+        angles, and a
+    circuit of constant gates is as exact as its dtype.
+
+    Attributes:
+        count: how many layers are in use.
+        maps: for the gather that does a layer's map and the one that undoes it, what each bit of the new index
+            contributes to the old one, and the old index of 0.
+        index, scale: angles: half of that of RY on each qubit, of RZ after them, of RZ before them if the program has
+            those; of the masked phase and of the table if there are such.
+        turns: cosine and sine of their constant parts; without the table.
+        table_offset: the constant part of the table's angle.
+        sign: for each qubit the lower qubits it has a sign with.
+        masked: mask and value of the bits that have the phase.
+        table: which of the program's tables.
+        phase_index, phase_scale, phase_turn: the global phase.
+        back: where each value is used among all pairs (angle, term), padded with one past the end.
+    """
+
+    count: Any
+    maps: Int[AnyArray, "layers 2 wires_and_start"]
+    index: Int[AnyArray, "layers slots terms"]
+    scale: Float[AnyArray, "layers slots terms"]
+    turns: Float[AnyArray, "layers turning_slots 2"]
+    table_offset: Float[AnyArray, " layers_or_none"]
+    sign: Int[AnyArray, "layers wires_or_none"]
+    masked: Int[AnyArray, "layers 2_or_none"]
+    table: Int[AnyArray, " layers_or_none"]
+    phase_index: Int[AnyArray, "1 terms"]
+    phase_scale: Float[AnyArray, "1 terms"]
+    phase_turn: Float[AnyArray, "1 2"]
+    back: Int[AnyArray, "values uses"]
+
+
+Operands = tuple[Array, ...]
+
+
+class _Layer(NamedTuple):
+    """What one layer needs; every array has a leading axis over layers until it is taken apart."""
+
+    pairs: Array
+    rest: Array
+    after: layer_kernels.PhaseTables
+    before: layer_kernels.PhaseTables
+    maps: Any
+    sign: Any
+    masked: Any
+    masked_turn: Array
+    table: Any
+    table_angle: Any
+
+
+# angles ---------------------------------------------------------------------------------------------------
+
+
+def _affine(index: AnyArray, scale: AnyArray, values: Array) -> Array:
+    total: Any = scale[..., 0] * values[index[..., 0]]
+    for k in range(1, index.shape[-1]):
+        total = total + scale[..., k] * values[index[..., k]]
+    return total
+
+
+def _layers(program: Program, data: Data, values: Array) -> _Layer:
+    n = program.num_wires
+    angles = _affine(data.index, data.scale, values)
+    turning = data.turns.shape[1]
+    c, s = jnp.cos(angles[:, :turning]), jnp.sin(angles[:, :turning])
+    c0, s0 = data.turns[..., 0], data.turns[..., 1]
+    turns = jnp.stack([c * c0 - s * s0, s * c0 + c * s0], axis=-1)
+    pairs, rest = layer_kernels.pair_matrices(turns[:, :n])
+    return _Layer(
+        pairs=pairs,
+        rest=rest,
+        after=layer_kernels.phase_tables(turns[:, n : 2 * n]),
+        before=layer_kernels.phase_tables(turns[:, 2 * n : 3 * n] if program.before else turns[:, :0]),
+        maps=data.maps,
+        sign=data.sign,
+        masked=data.masked,
+        masked_turn=turns[:, -1],
+        table=data.table if program.tables else data.masked[:, :0],
+        table_angle=data.table_offset + angles[:, -1] if program.tables else angles[:, :0],
+    )
+
+
+@jax.custom_batching.custom_vmap
+def _largest(count: Array) -> Array:
+    """The count itself; under vmap the largest of all rows, for all of them.
+
+    A row then runs past its own layers through layers that do nothing, and that change no bits.
+    """
+    return count
+
+
+@_largest.def_vmap
+def _largest_of_rows(size: int, batched: Any, count: Array) -> tuple[Array, bool]:
+    return jnp.max(count), False
+
+
+def _each_layer(
+    program: Program,
+    data: Data,
+    layers: _Layer,
+    step: Callable[[Any, _Layer], tuple[Any, Any]],
+    carry: Any,
+    outputs: Array | None = None,
+    *,
+    reverse: bool = False,
+) -> tuple[Any, Any]:
+    """Carries something through all layers in use; `outputs` (layers, ...) takes what `step` gives for each."""
+    if program.exact:
+        return lax.scan(step, carry, layers, reverse=reverse)
+    count = _largest(data.count)
+
+    def body(k: Array, both: tuple[Any, Any]) -> tuple[Any, Any]:
+        carry, outputs = both
+        at = count - 1 - k if reverse else k
+        carry, out = step(
+            carry, jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, at, keepdims=False), layers)
+        )
+        return carry, None if outputs is None else lax.dynamic_update_index_in_dim(outputs, out, at, 0)
+
+    return lax.fori_loop(0, count, body, (carry, outputs))
+
+
+# forward --------------------------------------------------------------------------------------------------
+
+
+def initial_state(
+    program: Program, operands: Operands, dtype: Any, state: Array | None = None
+) -> Complex[Array, " dim"]:
+    """The state before the first layer: `state` or |0...0>, with what `initialize` prepares put in."""
+    return prepared(program.num_wires, program.initialize, operands, dtype, state)
+
+
+def run(
+    program: Program, data: Data, values: Float[Array, " values"], operands: Operands, state: Array
+) -> Complex[Array, " dim"]:
+    """The final state, up to its global phase.
+
+    Args:
+        program: the static part.
+        data: the arrays.
+        values: the values that angles are made of, at least one.
+        operands: the circuit's operands.
+        state: the initial state.
+    """
+    data = jax.tree.map(jnp.asarray, data)
+    tables = _tables(program, operands, values.dtype)
+
+    def step(planes: Array, layer: _Layer) -> tuple[Array, None]:
+        if program.before:
+            planes = layer_kernels.rz_on_all(planes, layer.before)
+        planes = layer_kernels.ry_on_all(planes, layer.pairs, layer.rest)
+        planes = layer_kernels.rz_on_all(planes, layer.after)
+        planes = _phases(program, tables, planes, layer)
+        return layer_kernels.gather(planes, layer.maps[0]), None
+
+    layers = _layers(program, data, values)
+    planes, _ = _each_layer(program, data, layers, step, layer_kernels.to_planes(state))
+    return layer_kernels.from_planes(_plain_zeros(planes))
+
+
+def with_phase(data: Data, values: Array, state: Complex[Array, " dim"]) -> Complex[Array, " dim"]:
+    """The state with the circuit's global phase, which `run` leaves out: no expectation value depends on it."""
+    data = jax.tree.map(jnp.asarray, data)
+    phase = _affine(data.phase_index, data.phase_scale, values)[0]
+    c, s, c0, s0 = jnp.cos(phase), jnp.sin(phase), *data.phase_turn[0]
+    planes = layer_kernels.to_planes(state)
+    planes = layer_kernels.multiply(planes, c * c0 - s * s0, s * c0 + c * s0)
+    return layer_kernels.from_planes(_plain_zeros(planes))
+
+
+def _plain_zeros(array: Array) -> Array:
+    """Without -0.0, of whose sign layers that do nothing may make another."""
+    return jnp.where(array == 0, 0, array)
+
+
+def _tables(program: Program, operands: Operands, dtype: Any) -> Float[Array, "tables dim"]:
+    return (
+        jnp.stack([operands[k].astype(dtype) for k in program.tables])
+        if program.tables
+        else jnp.zeros((0, 1), dtype)
+    )
+
+
+def _phases(program: Program, tables: Array, planes: Array, layer: _Layer, *, adjoint: bool = False) -> Array:
+    if program.sign:
+        planes = planes * kernels.on_each(layer_kernels.sign_form(layer.sign, planes.dtype), planes)
+    if program.masked:
+        planes = layer_kernels.masked_phase(planes, layer.masked, layer.masked_turn, adjoint=adjoint)
+    if program.tables:
+        table = _used_table(tables, layer)
+        planes = layer_kernels.evolve_table(planes, table, layer.table_angle, adjoint=adjoint)
+    return planes
+
+
+def _used_table(tables: Array, layer: _Layer) -> Array:
+    return lax.dynamic_index_in_dim(tables, layer.table, keepdims=False)
+
+
+# backward -------------------------------------------------------------------------------------------------
+
+
+def reverse(
+    program: Program,
+    data: Data,
+    values: Float[Array, " values"],
+    operands: Operands,
+    stack: Complex[Array, "states dim"],
+) -> tuple[Complex[Array, "states dim"], Float[Array, "outputs values"], tuple[Array, ...]]:
+    """Undoes the circuit on a final state and cotangents, differentiating on the way.
+
+    Args:
+        program, data, values, operands: as for `run`.
+        stack: row 0 is the final state; row k + 1 is lambda_k, where output k changes by Re <lambda_k | d
+            state>.
+
+    Returns:
+        The stack before the first layer; the derivative of each output with respect to each value; and for
+        each operand the cotangents, (outputs, *operand.shape): output k changes by Re sum(cotangent_k * d
+        operand).
+    """
+    data = jax.tree.map(jnp.asarray, data)
+    tables = _tables(program, operands, values.dtype)
+    num_outputs = stack.shape[0] - 1
+
+    def step(carry: tuple[Array, Array], layer: _Layer) -> tuple[Any, Array]:
+        planes, by_table = carry
+        planes = layer_kernels.gather(planes, layer.maps[1])
+        extra = []
+        if program.masked or program.tables:
+            density = layer_kernels.z_density(planes)
+        if program.masked:
+            chosen = layer_kernels.selected(planes.shape[-1], layer.masked)
+            extra.append(-kernels.tree_sum(jnp.where(kernels.on_each(chosen, density), density, 0)))
+        if program.tables:
+            extra.append(kernels.tree_sum(density * kernels.on_each(_used_table(tables, layer), density)))
+            used = jnp.arange(len(program.tables)) == layer.table
+            by_table = by_table + jnp.where(used[:, None, None], layer.table_angle * density[None], 0)
+        planes = _phases(program, tables, planes, layer, adjoint=True)
+        planes = layer_kernels.rz_on_all(planes, layer.after, adjoint=True)
+        # RZ commutes with Z: the derivatives by the angles just undone can be had from what is left.
+        planes, by_turn = layer_kernels.undo_ry_on_all(planes, layer.pairs, layer.rest, before=program.before)
+        if program.before:
+            planes = layer_kernels.rz_on_all(planes, layer.before, adjoint=True)
+        by_turn = by_turn.reshape(-1, num_outputs)
+        return (planes, by_table), jnp.concatenate([by_turn, *(e[None] for e in extra)])
+
+    by_table = jnp.zeros((len(program.tables), num_outputs, tables.shape[1]), values.dtype)
+    carry = (layer_kernels.to_planes(stack), by_table)
+    layers = _layers(program, data, values)
+    by_angle = jnp.zeros((*data.scale.shape[:2], num_outputs), values.dtype)
+    (planes, by_table), by_angle = _each_layer(program, data, layers, step, carry, by_angle, reverse=True)
+    by_value = _transposed_affine(data, values, by_angle)
+    by_operand = tuple(
+        by_table[program.tables.index(k)].astype(o.dtype)
+        if k in program.tables
+        else jnp.zeros((num_outputs, *o.shape), o.dtype)
+        for k, o in enumerate(operands)
+    )
+    return layer_kernels.from_planes(planes), _plain_zeros(by_value), by_operand
+
+
+def _transposed_affine(data: Data, values: Array, by_angle: Float[Array, "layers slots outputs"]) -> Array:
+    """Derivatives by values from derivatives by angles: a padded gather, never a scatter."""
+    num_outputs = by_angle.shape[-1]
+    terms = (data.scale[..., None] * by_angle[:, :, None, :]).reshape(-1, num_outputs)
+    flat = jnp.concatenate([terms, jnp.zeros((1, num_outputs), values.dtype)])
+    total = flat[data.back[:, 0]]
+    for k in range(1, data.back.shape[1]):
+        total = total + flat[data.back[:, k]]
+    return total.T

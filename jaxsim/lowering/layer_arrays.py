@@ -1,0 +1,109 @@
+"""Layers as arrays: what the layered engine takes of a circuit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jaxsim.engines.layered import Data, Program
+from jaxsim.lowering.angles import Affine
+from jaxsim.lowering.index_maps import IndexMap, gather_masks
+from jaxsim.lowering.layers import Layering, capacity
+
+__all__ = ["layer_arrays"]
+
+
+def layer_arrays(layering: Layering, num_values: int, *, exact: bool | int) -> tuple[Program, Data]:
+    """The static part and the arrays of a circuit.
+
+    Args:
+        layering: the circuit.
+        num_values: how many values its angles are made of.
+        exact: as many layers as there are, compiled in, instead of a number that is data.
+    """
+    n, layers = layering.num_wires, layering.layers
+    room = capacity(len(layers)) if exact is False else max(len(layers), int(exact))
+    program = Program(
+        num_wires=n,
+        exact=exact is not False,
+        before=any(s.gamma.terms or s.gamma.offset for layer in layers for s in layer.slots),
+        sign=any(any(layer.sign) for layer in layers),
+        masked=any(layer.masked for layer in layers),
+        tables=tuple(sorted({layer.table.operand for layer in layers if layer.table})),
+        initialize=layering.initialize,
+    )
+    euler = (3 if program.before else 2) * n
+    slots = euler + program.masked + bool(program.tables)
+    angles: list[tuple[int, Affine, float]] = []  # slot, angle, and the share of it that is taken
+    sign = np.zeros((room, n if program.sign else 0), np.int32)
+    masked = np.zeros((room, 2 if program.masked else 0), np.int32)
+    table = np.zeros(room if program.tables else 0, np.int32)
+    for k, layer in enumerate(layers):
+        first = k * slots
+        for q, slot in enumerate(layer.slots):
+            angles += ((first + q, slot.beta, 0.5), (first + n + q, slot.alpha, 0.5))
+            if program.before:
+                angles.append((first + 2 * n + q, slot.gamma, 0.5))
+        if program.sign:
+            sign[k] = layer.sign
+        if layer.masked:
+            masked[k] = layer.masked.mask, layer.masked.value
+            angles.append((first + euler, layer.masked.angle, 1.0))
+        if layer.table:
+            table[k] = program.tables.index(layer.table.operand)
+            angles.append((first + slots - 1, layer.table.angle, 1.0))
+    index, scale, offset = _affine_arrays(angles, room * slots)
+    offset = offset.reshape(room, slots)
+    turning = offset[:, : euler + program.masked]
+    maps = [layer.map for layer in layers] + [IndexMap(n)] * (room - len(layers))
+    phase = _affine_arrays([(0, layering.phase, 1.0)], 1)
+    data = Data(
+        count=np.int32(len(layers)),
+        maps=gather_masks(maps, n),
+        index=index.reshape(room, slots, -1),
+        scale=scale.reshape(room, slots, -1),
+        turns=np.stack([np.cos(turning), np.sin(turning)], axis=-1),
+        table_offset=offset[:, -1] if program.tables else np.zeros(0),
+        sign=sign,
+        masked=masked,
+        table=table,
+        phase_index=phase[0],
+        phase_scale=phase[1],
+        phase_turn=np.stack([np.cos(phase[2]), np.sin(phase[2])], axis=-1),
+        back=uses(index.reshape(-1), scale.reshape(-1), num_values),
+    )
+    return program, data
+
+
+def _room_for(size: int) -> int:
+    """4, 16, 64, ...: terms of an angle and uses of a value are few, and seldom decide which kernel it is."""
+    room = 4
+    while room < size:
+        room *= 4
+    return room
+
+
+def _affine_arrays(
+    angles: list[tuple[int, Affine, float]], slots: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """index and scale (slots, terms) and offset (slots,) from the angles that are not zero, and shares of them."""
+    width = _room_for(max((len(angle.terms) for _, angle, _ in angles), default=1))
+    index = np.zeros((slots, width), np.int32)
+    scale = np.zeros((slots, width), np.float64)
+    offset = np.zeros(slots, np.float64)
+    for slot, angle, share in angles:
+        offset[slot] = share * angle.offset
+        for t, (value, factor) in enumerate(angle.terms):
+            index[slot, t], scale[slot, t] = value, share * factor
+    return index, scale, offset
+
+
+def uses(index: np.ndarray, scale: np.ndarray, num_values: int) -> np.ndarray:
+    """(values, uses): where each value is used, padded with one past the end."""
+    used = np.flatnonzero(scale)
+    order = used[np.argsort(index[used], kind="stable")]
+    owners = index[order]
+    counts = np.bincount(owners, minlength=num_values)
+    table = np.full((num_values, _room_for(int(counts.max(initial=1)))), len(index), np.int32)
+    starts = np.cumsum(counts) - counts
+    table[owners, np.arange(len(order)) - starts[owners]] = order
+    return table

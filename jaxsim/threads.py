@@ -1,0 +1,64 @@
+"""Blocks of rows side by side on the cores of a CPU.
+
+XLA runs a block of our size on one thread; so several blocks on as many threads use all cores. Which
+thread runs a block changes none of its bits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import jax
+
+__all__ = ["submit_blocks"]
+
+_seen: set[Hashable] = set()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_cores(), thread_name_prefix="jaxsim-blocks")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def submit_blocks(
+    function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], signature: Hashable
+) -> list[Future]:
+    """Sends off ``function(*a)`` for every a: on a CPU to a thread for each core, else in the order given.
+
+    Args:
+        function: a jitted function.
+        arguments: of each call.
+        signature: equal for calls that share a compiled function: the first such call is made here and now, so
+            that it is compiled once.
+
+    Returns:
+        Futures of the results. On a CPU those are finished; elsewhere they may still be under way, as always in JAX.
+    """
+    if jax.default_backend() != "cpu" or _cores() == 1 or len(arguments) == 1:
+        return [_done(function(*own)) for own in arguments]
+    # JAX's contexts are those of a thread.
+    x64, device = jax.config.read("jax_enable_x64"), getattr(jax.config, "jax_default_device", None)
+
+    def call(own: tuple[Any, ...]) -> Any:
+        with jax.enable_x64(x64), jax.default_device(device):
+            return jax.block_until_ready(function(*own))
+
+    sent = []
+    if signature not in _seen:
+        sent.append(_done(call(arguments[0])))
+        _seen.add(signature)
+    return sent + [_pool().submit(call, own) for own in arguments[len(sent) :]]
+
+
+def _done(result: Any) -> Future:
+    future: Future = Future()
+    future.set_result(result)
+    return future
