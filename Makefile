@@ -38,7 +38,7 @@ test: $(VENV)/.installed-dev  ## tests and docstring examples (without those mar
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not slow"
 
 test-slow: $(VENV)/.installed-dev  ## the tests marked slow
-	$(BIN)/python -m pytest tests -m slow
+	$(BIN)/python -m pytest $(PYTEST_ARGS) tests -m slow
 
 lint: $(VENV)/.installed-dev  ## ruff (rules and format) and pyright
 	$(BIN)/ruff check .

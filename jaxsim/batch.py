@@ -439,6 +439,11 @@ def take_block(tree: Any, part: slice, size: int) -> Any:
     return jax.tree.map(cut, tree)
 
 
+def row_lengths_differ(stacked: Lowered) -> bool:
+    """Whether the rows have different numbers of layers."""
+    return stacked.engine == "layered" and len(np.unique(stacked.data.count)) > 1
+
+
 def evaluate(
     stacked: Lowered, values: Any, want: Want = "value", *, keys: Any = None, shots: int | None = None
 ) -> Any:
@@ -469,12 +474,18 @@ def evaluate(
     values = np.pad(values, ((0, 0), (0, stacked.room - taken)))
     if want.startswith("value") and not stacked.observables:
         raise ValueError(f"want={want!r} needs an observable: give one to lower().")
+    order = None
+    if row_lengths_differ(stacked):
+        # A block runs as long as its longest row: rows of a length go together.
+        order = np.argsort(stacked.data.count, kind="stable")
+        stacked, values = jax.tree.map(lambda leaf: leaf[order], (stacked, values))
     arguments: tuple[Any, ...] = (stacked, values)
     if want == "samples":
         if keys is None or shots is None:
             raise ValueError("want='samples' needs keys and shots.")
         function: Callable[..., Any] = partial(_sample_block, shots=shots)
-        arguments = (stacked, values, np.asarray(keys, np.uint32))
+        keys = np.asarray(keys, np.uint32)
+        arguments = (stacked, values, keys if order is None else keys[order])
     elif want in ROW_FUNCTIONS:
         function = partial(_block, want=want)
     else:
@@ -496,4 +507,7 @@ def evaluate(
         for p, r in zip(cuts, results, strict=True)
     ]
     whole = jax.tree.map(lambda *a: np.concatenate(a), *pieces)
+    if order is not None:
+        back = np.argsort(order)
+        whole = jax.tree.map(lambda a: a[back], whole)
     return (whole[0], whole[1][..., :taken]) if want == "value_and_grad" else whole

@@ -104,7 +104,7 @@ def warmup(
 ) -> Future | None:
     """Compiles the kernels that circuits of a size will use, before they are needed.
 
-    Circuits share kernels by size: of qubits, of layers (up to 8, 32, 128, ...), of parameters and terms (rounded
+    Circuits share kernels by size: of qubits, of layers (up to 12, 48, 192, ...), of parameters and terms (rounded
     up). So one circuit stands for all that resemble it.
 
     Args:

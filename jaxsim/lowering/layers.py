@@ -101,8 +101,8 @@ class Layering(NamedTuple):
 
 
 def capacity(layers: int) -> int:
-    """How many layers there is room for: 8, 32, 128, ..."""
-    room = 8
+    """How many layers there is room for: 12, 48, 192, ..."""
+    room = 12
     while room < layers:
         room *= 4
     return room

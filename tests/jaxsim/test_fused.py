@@ -80,7 +80,11 @@ def test_every_gate(random_circuit: Any, name: str, num_wires: int) -> None:
     assert np.abs(state - random.statevector()).max() < 1e-12
 
 
-@pytest.mark.parametrize(("num_wires", "seed"), [(n, s) for n in (1, 2, 3, 6, 7, 9, 12) for s in (0, 2)])
+SIZES = [(n, s) for n in (1, 2, 3, 6, 7) for s in (0, 2)]
+LARGER = [pytest.param(n, s, marks=pytest.mark.slow) for n in (9, 12) for s in (0, 2)]
+
+
+@pytest.mark.parametrize(("num_wires", "seed"), SIZES + LARGER)
 def test_random_circuits(random_circuit: Any, num_wires: int, seed: int) -> None:
     random = random_circuit(seed, num_wires, 40, arrays=3, initialize=seed == 2)
     circuit = random.circuit()
@@ -244,6 +248,7 @@ def energy_of(circuit: Circuit, observable: Any, dtype: Any = np.complex128) -> 
     return energy
 
 
+@pytest.mark.slow
 def test_every_nesting_of_derivatives() -> None:
     n = 7
     circuit = Circuit(n)
@@ -272,6 +277,7 @@ def test_every_nesting_of_derivatives() -> None:
     )
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_depth() -> None:
     n, states = 20, []
     for layers in (4, 24):

@@ -150,7 +150,7 @@ def test_what_has_no_layers_is_named():
 
 
 def test_capacities():
-    assert [capacity(k) for k in (0, 1, 8, 9, 32, 33, 500)] == [8, 8, 8, 32, 32, 128, 512]
+    assert [capacity(k) for k in (0, 1, 12, 13, 48, 49, 700)] == [12, 12, 12, 48, 48, 192, 768]
 
 
 # Euler angles -----------------------------------------------------------------------------------------------
