@@ -140,3 +140,23 @@ def constant_matrices(structure: Structure, angles: np.ndarray | None) -> dict[i
             matrices = gates.matrix(name, list(columns)).reshape(-1, 4).tolist()
             found.update({p: tuple(m) for (p, _), m in zip(members, matrices, strict=True)})
     return found
+
+
+def room_for(size: int) -> int:
+    """4, 16, 64, ...: terms of an angle and uses of a value are few, and seldom decide which kernel it is."""
+    room = 4
+    while room < size:
+        room *= 4
+    return room
+
+
+def uses(index: np.ndarray, scale: np.ndarray, num_values: int) -> np.ndarray:
+    """(values, uses): where each value is used, padded with one past the end."""
+    used = np.flatnonzero(scale)
+    order = used[np.argsort(index[used], kind="stable")]
+    owners = index[order]
+    counts = np.bincount(owners, minlength=num_values)
+    table = np.full((num_values, room_for(int(counts.max(initial=1)))), len(index), np.int32)
+    starts = np.cumsum(counts) - counts
+    table[owners, np.arange(len(order)) - starts[owners]] = order
+    return table

@@ -10,10 +10,10 @@ import numpy as np
 
 from jaxsim.circuit import Circuit
 from jaxsim.engines import layered, rotations
-from jaxsim.lowering.angles import parameter_room
+from jaxsim.lowering.angles import parameter_room, uses
 from jaxsim.lowering.clifford import Frame
 from jaxsim.lowering.fuse import lower_fused
-from jaxsim.lowering.layer_arrays import layer_arrays, uses
+from jaxsim.lowering.layer_arrays import layer_arrays
 from jaxsim.lowering.layers import capacity, lower_layers
 from jaxsim.lowering.rotations import lower_steps
 from jaxsim.parameters import Expression

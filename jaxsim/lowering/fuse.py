@@ -34,9 +34,11 @@ from jaxsim.lowering.angles import (
     bucket,
     combine,
     constant_matrices,
+    parameter_room,
     product,
     rz,
     sources_of,
+    uses,
 )  # fmt: skip
 from jaxsim.lowering.roll import Repeat, roll
 from jaxsim.parameters import Expression
@@ -618,7 +620,7 @@ def lower_fused(
 
     low_factors, low_angles = _factors(min(LOW_BITS, num_wires), low_blocks, low)
     high_factors, high_angles = _factors(min(BITS, num_wires), high_blocks, high)
-    values = max(len(structure.parameters) + (structure.num_slots if angles is None else 0) + len(atoms), 1)
+    values = max(parameter_room(structure) + (structure.num_slots if angles is None else 0) + len(atoms), 1)
     index, scale, offset = _sources([*low_angles, *high_angles, *coefficients, *special_angles])
     pairs = np.array(masks, np.int32).reshape(-1, 2)
     columns = [[_columns(rows), _columns(_inverse(rows))] for rows in maps]
@@ -630,7 +632,7 @@ def lower_fused(
         index=index,
         scale=scale,
         offset=offset,
-        back=_uses(index, scale, values),
+        back=uses(index.reshape(-1), scale.reshape(-1), values),
     )
     return Lowering(Program(num_wires, roll(tuple(items))), data, atoms, len(items))
 
@@ -661,19 +663,6 @@ def _sources(angles: list[Affine]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         for t, (source, coefficient) in enumerate(angle.terms):
             index[k, t], scale[k, t] = source, coefficient
     return index, scale, offset
-
-
-def _uses(index: np.ndarray, scale: np.ndarray, num_values: int) -> np.ndarray:
-    """`Data.back`."""
-    flat = index.reshape(-1)
-    used = np.flatnonzero(scale.reshape(-1))
-    order = used[np.argsort(flat[used], kind="stable")]
-    owners = flat[order]
-    counts = np.bincount(owners, minlength=num_values)
-    table = np.full((num_values, bucket(int(counts.max(initial=0)))), flat.size, np.int32)
-    starts = np.cumsum(counts) - counts
-    table[owners, np.arange(len(order)) - starts[owners]] = order
-    return table
 
 
 def _columns(rows: list[int]) -> list[int]:

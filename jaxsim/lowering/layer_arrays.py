@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jaxsim.engines.layered import Data, Program
-from jaxsim.lowering.angles import Affine
+from jaxsim.lowering.angles import Affine, room_for, uses
 from jaxsim.lowering.index_maps import IndexMap, gather_masks
 from jaxsim.lowering.layers import Layering, capacity
 
@@ -74,19 +74,11 @@ def layer_arrays(layering: Layering, num_values: int, *, exact: bool | int) -> t
     return program, data
 
 
-def _room_for(size: int) -> int:
-    """4, 16, 64, ...: terms of an angle and uses of a value are few, and seldom decide which kernel it is."""
-    room = 4
-    while room < size:
-        room *= 4
-    return room
-
-
 def _affine_arrays(
     angles: list[tuple[int, Affine, float]], slots: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """index and scale (slots, terms) and offset (slots,) from the angles that are not zero, and shares of them."""
-    width = _room_for(max((len(angle.terms) for _, angle, _ in angles), default=1))
+    width = room_for(max((len(angle.terms) for _, angle, _ in angles), default=1))
     index = np.zeros((slots, width), np.int32)
     scale = np.zeros((slots, width), np.float64)
     offset = np.zeros(slots, np.float64)
@@ -95,15 +87,3 @@ def _affine_arrays(
         for t, (value, factor) in enumerate(angle.terms):
             index[slot, t], scale[slot, t] = value, share * factor
     return index, scale, offset
-
-
-def uses(index: np.ndarray, scale: np.ndarray, num_values: int) -> np.ndarray:
-    """(values, uses): where each value is used, padded with one past the end."""
-    used = np.flatnonzero(scale)
-    order = used[np.argsort(index[used], kind="stable")]
-    owners = index[order]
-    counts = np.bincount(owners, minlength=num_values)
-    table = np.full((num_values, _room_for(int(counts.max(initial=1)))), len(index), np.int32)
-    starts = np.cumsum(counts) - counts
-    table[owners, np.arange(len(order)) - starts[owners]] = order
-    return table

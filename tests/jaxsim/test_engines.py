@@ -87,6 +87,19 @@ def test_all_engines_agree_with_qiskit(dtype, diff, random_circuit, dense):
                 np.testing.assert_allclose(gradient, found["layered"][1], atol=TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("engine", ["layered", "rotations", "fused"])
+def test_any_number_of_parameters_with_expressions_after_them(engine):
+    """Five parameters have room for six; a product of two comes after that room."""
+    a, b, c, d, e = (Parameter(name) for name in "abcde")
+    circuit = Circuit(1).ry(a, 0).ry(b + c, 0).ry(d * e, 0)
+    values = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    angle = 0.1 + 0.5 + 0.2
+    expected = -np.sin(angle) * np.array([1, 1, 1, 0.5, 0.4])
+    f = js.compile(circuit, Z(0), engine=engine)
+    np.testing.assert_allclose(f.value_and_grad(values)[1], expected, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(jax.grad(f))(values.astype(np.float32)), expected, atol=1e-6)
+
+
 # the choice -------------------------------------------------------------------------------------------------
 
 
