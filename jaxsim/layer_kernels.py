@@ -35,7 +35,6 @@ def from_planes(planes: Planes) -> Complex[Array, "*batch dim"]:
 
 
 def _at(array: Array, index: int, axis: int) -> Array:
-    # As array[..., index, ...], which takes ten times as long to trace.
     return lax.index_in_dim(array, index, axis, keepdims=False)
 
 

@@ -18,6 +18,7 @@ from jax import lax
 from jaxtyping import Array, Complex, Float, Int
 
 from jaxsim import kernels
+from jaxsim.engines.preparation import prepared
 from jaxsim.lowering.rotations import Item, Repeat, Special, Steps
 
 __all__ = ["Data", "Program", "initial_state", "reverse", "run"]
@@ -135,14 +136,12 @@ def initial_state(
     program: Program, operands: Operands, dtype: Any, state: Array | None = None
 ) -> Complex[Array, " dim"]:
     """The state before the first gate: `state` or |0...0>, with what `initialize` prepares put in."""
-    state = kernels.zero_state(program.num_wires, dtype) if state is None else state.astype(dtype)
-    for item in program.items:
-        if isinstance(item, Special) and item.gate == "initialize":
-            mask = sum(1 << w for w in item.wires)
-            amplitudes = operands[item.operand].astype(dtype)
-            local = kernels.local_index(program.num_wires, item.wires)
-            state = state[kernels.basis(state) & ~mask] * amplitudes[local]
-    return state
+    initialize = tuple(
+        (item.wires, item.operand)
+        for item in program.items
+        if isinstance(item, Special) and item.gate == "initialize"
+    )
+    return prepared(program.num_wires, initialize, operands, dtype, state)
 
 
 def run(

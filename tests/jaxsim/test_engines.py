@@ -14,8 +14,8 @@ from jaxsim import Circuit, Parameter, X, Y, Z
 from jaxsim.lowering.cost import choose
 from jaxsim.lowering.layers import NoLayersError
 
-TOLERANCE = {"complex64": 2e-5, "complex128": 1e-10}
-COUNT = 25  # of each number of qubits
+TOLERANCE = {"complex64": 1e-5, "complex128": 1e-10}
+COUNT = 50  # of each number of qubits
 
 
 def observable(num_wires: int) -> Any:
@@ -54,7 +54,7 @@ def results(made: Any, num_wires: int, **options: Any) -> list[tuple[np.ndarray,
 @pytest.mark.parametrize("dtype", ["complex64", "complex128"])
 @pytest.mark.parametrize("num_wires", range(1, 7))
 def test_layers_and_steps_agree(num_wires, dtype, random_circuit):
-    """300 circuits in all."""
+    """300 circuits in each precision."""
     with jax.enable_x64(dtype == "complex128"):
         made = circuits(random_circuit, num_wires)
         steps = results(made, num_wires, engine="rotations", dtype=dtype)

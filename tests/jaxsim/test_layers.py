@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -121,20 +121,27 @@ def qaoa_words(graph: nx.Graph, p: int) -> Circuit:
 @pytest.mark.parametrize("family", LAYERS)
 def test_families_take_few_layers(family):
     make, most = LAYERS[family]
-    assert len(layers_of(make()).layers) <= most
+    assert len(layers_of(make()).layers) == most
 
 
-def test_lowering_is_quick():
-    """No bound on time here: that the work grows with the number of gates and not with its square."""
+def test_the_work_of_lowering_grows_with_the_number_of_gates():
+    """Counted in calls of functions: eight times the layers, not sixty-four times the work."""
 
-    def seconds(layers: int) -> float:
-        circuit = ansatz.hardware_efficient(8, layers)
-        started = time.process_time()
-        layers_of(circuit)
-        return time.process_time() - started
+    def calls(layers: int) -> int:
+        circuit, count = ansatz.hardware_efficient(8, layers), 0
 
-    seconds(2)
-    assert seconds(64) < 40 * min(seconds(8) for _ in range(3))
+        def seen(frame, event, argument):
+            nonlocal count
+            count += event == "call"
+
+        sys.setprofile(seen)
+        try:
+            layers_of(circuit)
+        finally:
+            sys.setprofile(None)
+        return count
+
+    assert calls(64) < 10 * calls(8)
 
 
 def test_what_has_no_layers_is_named():
@@ -307,6 +314,7 @@ def test_many_circuits_in_a_training_loop_of_the_users(compilations):
     optimizer = optax.adam(0.2)
     values = jnp.asarray(rng.normal(size=(64, 16)), jnp.float32)
     energies, gradients = f.value_and_grad(values)
+    before = energies
     for k in (0, 17, 63):
         value, gradient = js.compile(circuits[k], sum(Z(q) for q in range(4))).value_and_grad(values[k])
         assert energies[k] == pytest.approx(float(value), abs=1e-6)
@@ -323,7 +331,7 @@ def test_many_circuits_in_a_training_loop_of_the_users(compilations):
         for _ in range(60):
             values, state, energies = step(values, state)
     assert count.total == 1
-    assert (energies < -3.9).mean() > 0.8
+    assert (energies < before).all() and np.median(energies) < -3.99
 
 
 def test_many_circuits_of_different_sizes():
