@@ -29,6 +29,7 @@ from jaxsim.lowering.angles import parameter_room
 from jaxsim.lowering.clifford import Frame, conjugate
 from jaxsim.lowering.cost import Choice, choose
 from jaxsim.lowering.forms import lowered_form
+from jaxsim.lowering.layers import NoLayersError
 from jaxsim.lowering.observable import LoweredObservable, lower_observable
 from jaxsim.lowering.rotations import Item, Repeat, Steps
 from jaxsim.observables import PauliSum
@@ -226,7 +227,13 @@ def lower(
     # A Clifford operation at the end costs nothing where it can be put into the masks of what is measured.
     concrete = all(known(o.x_mask) is not None and known(o.z_mask) is not None for o in observables)
     absorb = absorb and bool(observables) and concrete
-    form = lowered_form(circuit, engine, keep_phase=keep_phase, exact=exact, absorb=absorb)
+    try:
+        form = lowered_form(circuit, engine, keep_phase=keep_phase, exact=exact, absorb=absorb)
+    except NoLayersError as missing:
+        raise ValueError(
+            f"engine='layered' cannot take this circuit: {missing} has no layered form. Use engine='auto', which takes "
+            "another engine for it."
+        ) from None
     if form.frame is not None:
         observables = tuple(_conjugated(o, form.frame) for o in observables)
     structure = circuit.structure

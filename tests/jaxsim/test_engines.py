@@ -12,7 +12,6 @@ import pytest
 import jaxsim as js
 from jaxsim import Circuit, Parameter, X, Y, Z
 from jaxsim.lowering.cost import choose
-from jaxsim.lowering.layers import NoLayersError
 
 TOLERANCE = {"complex64": 1e-5, "complex128": 1e-10}
 COUNT = 50  # of each number of qubits
@@ -127,5 +126,5 @@ def test_the_choice_does_not_depend_on_numbers_or_history():
 
 def test_an_engine_that_cannot_take_a_circuit_says_so():
     matrix = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0]
-    with pytest.raises(NoLayersError, match="unitary on 3 wires"):
+    with pytest.raises(ValueError, match="cannot take this circuit: unitary on 3 wires.* Use engine='auto'"):
         js.compile(Circuit(3).unitary(matrix, range(3)), Z(0), engine="layered")
