@@ -126,5 +126,5 @@ def test_the_choice_does_not_depend_on_numbers_or_history():
 
 def test_an_engine_that_cannot_take_a_circuit_says_so():
     matrix = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0]
-    with pytest.raises(ValueError, match="cannot take this circuit: unitary on 3 wires.* Use engine='auto'"):
+    with pytest.raises(ValueError, match=r"cannot take this circuit: unitary on 3 wires.* Use engine='auto'"):
         js.compile(Circuit(3).unitary(matrix, range(3)), Z(0), engine="layered")
