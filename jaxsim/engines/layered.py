@@ -1,10 +1,10 @@
 """The layered engine: runs a circuit that was lowered to layers, and runs it backwards.
 
-A layer is RZ RY RZ on every qubit, phases, and a gather by an affine map of the basis index. All that distinguishes one
-circuit from another is in the arrays, the number of layers included: one compiled kernel serves all circuits
-    of a size, and the rows of
-a batch may be different circuits. The backward run undoes the state instead of having stored it; all derivatives of a
-layer come from sums of products of amplitudes on the way.
+A layer is a gate on every qubit, phases, and a gather by an affine map of the basis index. The gates are products RZ RY
+RZ RY RZ, whose matrices are made while the circuit runs. All that distinguishes one circuit from another is in the
+arrays, the number of layers included: one compiled kernel serves all circuits of a size, and the rows of a batch may be
+different circuits. The backward run undoes the state instead of having stored it; all derivatives of a layer come from
+sums of products of amplitudes on the way.
 
 References: adjoint differentiation, Jones and Gacon, arXiv:2009.02823.
 """
@@ -23,7 +23,10 @@ from jaxtyping import Array, Complex, Float, Int
 from jaxsim import kernels, layer_kernels
 from jaxsim.engines.preparation import prepared
 
-__all__ = ["Data", "Program", "initial_state", "reverse", "run", "with_phase"]
+__all__ = ["FACTORS", "Data", "Program", "initial_state", "reverse", "run", "with_phase"]
+
+FACTORS = "ZYZYZ"
+"""Axes of the rotations that make up the gate on a qubit, in time order."""
 
 
 class Program(NamedTuple):
@@ -33,7 +36,6 @@ class Program(NamedTuple):
         num_wires: number of qubits.
         exact: whether the number of layers is compiled in; otherwise it is data, which has no reverse mode
             of its own, but compiles once for all circuits.
-        before: whether there are RZ before the RY of a layer.
         sign: whether layers have a sign.
         masked: whether layers have a phase on some basis states.
         tables: operands that are energies of all basis states.
@@ -42,7 +44,6 @@ class Program(NamedTuple):
 
     num_wires: int
     exact: bool
-    before: bool
     sign: bool
     masked: bool
     tables: tuple[int, ...]
@@ -56,23 +57,22 @@ AnyArray = Array | np.ndarray
 class Data(NamedTuple):
     """The arrays of a circuit. Angles are a constant part and ``sum_t scale[t] * values[index[t]]``.
 
-    Of the constant parts the cosine and sine are here, made in double precision: no digits are lost in large
-        angles, and a
-    circuit of constant gates is as exact as its dtype.
+    Of the constant parts the cosine and sine are here, made in double precision: no digits are lost in large angles,
+    and a circuit of constant gates is as exact as its dtype.
 
     Attributes:
         count: how many layers are in use.
         maps: for the gather that does a layer's map and the one that undoes it, what each bit of the new index
             contributes to the old one, and the old index of 0.
-        index, scale: angles: half of that of RY on each qubit, of RZ after them, of RZ before them if the program has
-            those; of the masked phase and of the table if there are such.
+        index, scale: angles: half of that of each factor on each qubit; of the masked phase and of the table if there
+            are such.
         turns: cosine and sine of their constant parts; without the table.
         table_offset: the constant part of the table's angle.
         sign: for each qubit the lower qubits it has a sign with.
         masked: mask and value of the bits that have the phase.
         table: which of the program's tables.
         phase_index, phase_scale, phase_turn: the global phase.
-        back: where each value is used among all pairs (angle, term), padded with one past the end.
+        back, back_scale: among all angles those that each value is used in, and their scales; padded with scale 0.
     """
 
     count: Any
@@ -80,26 +80,31 @@ class Data(NamedTuple):
     index: Int[AnyArray, "layers slots terms"]
     scale: Float[AnyArray, "layers slots terms"]
     turns: Float[AnyArray, "layers turning_slots 2"]
-    table_offset: Float[AnyArray, " layers_or_none"]
+    table_offset: Float[AnyArray, "layers 1_or_none"]
     sign: Int[AnyArray, "layers wires_or_none"]
     masked: Int[AnyArray, "layers 2_or_none"]
-    table: Int[AnyArray, " layers_or_none"]
+    table: Int[AnyArray, "layers 1_or_none"]
     phase_index: Int[AnyArray, "1 terms"]
     phase_scale: Float[AnyArray, "1 terms"]
     phase_turn: Float[AnyArray, "1 2"]
     back: Int[AnyArray, "values uses"]
+    back_scale: Float[AnyArray, "values uses"]
 
 
 Operands = tuple[Array, ...]
 
 
 class _Layer(NamedTuple):
-    """What one layer needs; every array has a leading axis over layers until it is taken apart."""
+    """What one layer needs; every array has a leading axis over layers until it is taken apart.
 
-    pairs: Array
-    rest: Array
-    after: layer_kernels.PhaseTables
-    before: layer_kernels.PhaseTables
+    Attributes:
+        turns: cosine and sine of half of the angle of each factor on each qubit, (factors, wires, 2).
+        maps, sign, masked, table: as in `Data`.
+        masked_turn: cosine and sine of the masked phase's angle.
+        table_angle: the table's angle.
+    """
+
+    turns: Array
     maps: Any
     sign: Any
     masked: Any
@@ -119,25 +124,61 @@ def _affine(index: AnyArray, scale: AnyArray, values: Array) -> Array:
 
 
 def _layers(program: Program, data: Data, values: Array) -> _Layer:
-    n = program.num_wires
+    # For all layers at once: inside the loop over layers the same takes longer.
     angles = _affine(data.index, data.scale, values)
-    turning = data.turns.shape[1]
-    c, s = jnp.cos(angles[:, :turning]), jnp.sin(angles[:, :turning])
-    c0, s0 = data.turns[..., 0], data.turns[..., 1]
-    turns = jnp.stack([c * c0 - s * s0, s * c0 + c * s0], axis=-1)
-    pairs, rest = layer_kernels.pair_matrices(turns[:, :n])
+    factors, turning = len(FACTORS) * program.num_wires, data.turns.shape[1]
+    turns = _turned(data.turns, angles[:, :turning])
     return _Layer(
-        pairs=pairs,
-        rest=rest,
-        after=layer_kernels.phase_tables(turns[:, n : 2 * n]),
-        before=layer_kernels.phase_tables(turns[:, 2 * n : 3 * n] if program.before else turns[:, :0]),
+        turns=turns[:, :factors].reshape(-1, len(FACTORS), program.num_wires, 2),
         maps=data.maps,
         sign=data.sign,
         masked=data.masked,
         masked_turn=turns[:, -1],
-        table=data.table if program.tables else data.masked[:, :0],
-        table_angle=data.table_offset + angles[:, -1] if program.tables else angles[:, :0],
+        table=data.table,
+        table_angle=data.table_offset + angles[:, turning:],
     )
+
+
+def _turned(constant: Float[AnyArray, "*angles 2"], angle: Float[Array, "*angles"]) -> Array:
+    """Cosine and sine of a sum of which one part is given by cosine and sine."""
+    c, s, c0, s0 = jnp.cos(angle), jnp.sin(angle), constant[..., 0], constant[..., 1]
+    return jnp.stack([c * c0 - s * s0, s * c0 + c * s0], axis=-1)
+
+
+def _matrices(turns: Float[Array, "factors wires 2"]) -> tuple[Array, Array]:
+    """The gates of a layer, [[a, -conj b], [b, conj a]] on every qubit, as Kronecker products of two."""
+    c, s = turns[..., 0], turns[..., 1]
+    a, b = jnp.ones_like(lax.complex(c[0], s[0])), jnp.zeros_like(lax.complex(c[0], s[0]))
+    for k, axis in enumerate(FACTORS):
+        if axis == "Z":
+            turn = lax.complex(c[k], s[k])
+            a, b = a * jnp.conj(turn), b * turn
+        else:
+            a, b = c[k] * a - s[k] * b, s[k] * a + c[k] * b
+    return layer_kernels.pair_matrices(
+        jnp.stack([a, -jnp.conj(b), b, jnp.conj(a)], axis=-1).reshape(-1, 2, 2)
+    )
+
+
+def _by_factors(
+    turns: Float[Array, "factors wires 2"], by_axis: Float[Array, "3 wires outputs"]
+) -> Float[Array, "factors wires outputs"]:
+    """Derivatives by half of the angle of each factor, from those by rotations about X, Y, Z before the gate.
+
+    A rotation about an axis between two factors is one about a turned axis before them all.
+    """
+    c, s = turns[..., 0], turns[..., 1]
+    cosine, sine = ((c * c - s * s)[..., None], (2 * s * c)[..., None])
+    x, y, z = by_axis
+    found = []
+    for k, axis in enumerate(FACTORS):
+        if axis == "Z":
+            found.append(z)
+            x, y = cosine[k] * x - sine[k] * y, cosine[k] * y + sine[k] * x
+        else:
+            found.append(y)
+            z, x = cosine[k] * z - sine[k] * x, cosine[k] * x + sine[k] * z
+    return jnp.stack(found)
 
 
 @jax.custom_batching.custom_vmap
@@ -205,31 +246,27 @@ def run(
     data = jax.tree.map(jnp.asarray, data)
     tables = _tables(program, operands, values.dtype)
 
-    def step(planes: Array, layer: _Layer) -> tuple[Array, None]:
-        if program.before:
-            planes = layer_kernels.rz_on_all(planes, layer.before)
-        planes = layer_kernels.ry_on_all(planes, layer.pairs, layer.rest)
-        planes = layer_kernels.rz_on_all(planes, layer.after)
-        planes = _phases(program, tables, planes, layer)
-        return layer_kernels.gather(planes, layer.maps[0]), None
+    def step(state: Array, layer: _Layer) -> tuple[Array, None]:
+        state = layer_kernels.gates_on_all(state, *_matrices(layer.turns))
+        state = _phases(program, tables, state, layer)
+        return layer_kernels.gather(state, layer.maps[0]), None
 
-    layers = _layers(program, data, values)
-    planes, _ = _each_layer(program, data, layers, step, layer_kernels.to_planes(state))
-    return layer_kernels.from_planes(_plain_zeros(planes))
+    state, _ = _each_layer(program, data, _layers(program, data, values), step, state)
+    return _plain_zeros(state)
 
 
 def with_phase(data: Data, values: Array, state: Complex[Array, " dim"]) -> Complex[Array, " dim"]:
     """The state with the circuit's global phase, which `run` leaves out: no expectation value depends on it."""
     data = jax.tree.map(jnp.asarray, data)
     phase = _affine(data.phase_index, data.phase_scale, values)[0]
-    c, s, c0, s0 = jnp.cos(phase), jnp.sin(phase), *data.phase_turn[0]
-    planes = layer_kernels.to_planes(state)
-    planes = layer_kernels.multiply(planes, c * c0 - s * s0, s * c0 + c * s0)
-    return layer_kernels.from_planes(_plain_zeros(planes))
+    turn = _turned(data.phase_turn[0], phase)
+    return _plain_zeros(layer_kernels.multiply(state, turn[0], turn[1]))
 
 
 def _plain_zeros(array: Array) -> Array:
     """Without -0.0, of whose sign layers that do nothing may make another."""
+    if jnp.iscomplexobj(array):
+        return lax.complex(_plain_zeros(array.real), _plain_zeros(array.imag))
     return jnp.where(array == 0, 0, array)
 
 
@@ -241,19 +278,19 @@ def _tables(program: Program, operands: Operands, dtype: Any) -> Float[Array, "t
     )
 
 
-def _phases(program: Program, tables: Array, planes: Array, layer: _Layer, *, adjoint: bool = False) -> Array:
+def _phases(program: Program, tables: Array, state: Array, layer: _Layer, *, adjoint: bool = False) -> Array:
     if program.sign:
-        planes = planes * kernels.on_each(layer_kernels.sign_form(layer.sign, planes.dtype), planes)
+        state = layer_kernels.change_sign(state, layer.sign)
     if program.masked:
-        planes = layer_kernels.masked_phase(planes, layer.masked, layer.masked_turn, adjoint=adjoint)
+        state = layer_kernels.masked_phase(state, layer.masked, layer.masked_turn, adjoint=adjoint)
     if program.tables:
         table = _used_table(tables, layer)
-        planes = layer_kernels.evolve_table(planes, table, layer.table_angle, adjoint=adjoint)
-    return planes
+        state = layer_kernels.evolve_table(state, table, layer.table_angle[0], adjoint=adjoint)
+    return state
 
 
 def _used_table(tables: Array, layer: _Layer) -> Array:
-    return lax.dynamic_index_in_dim(tables, layer.table, keepdims=False)
+    return lax.dynamic_index_in_dim(tables, layer.table[0], keepdims=False)
 
 
 # backward -------------------------------------------------------------------------------------------------
@@ -283,48 +320,40 @@ def reverse(
     num_outputs = stack.shape[0] - 1
 
     def step(carry: tuple[Array, Array], layer: _Layer) -> tuple[Any, Array]:
-        planes, by_table = carry
-        planes = layer_kernels.gather(planes, layer.maps[1])
+        stack, by_table = carry
+        stack = layer_kernels.gather(stack, layer.maps[1])
         extra = []
         if program.masked or program.tables:
-            density = layer_kernels.z_density(planes)
+            density = layer_kernels.z_density(stack)
         if program.masked:
-            chosen = layer_kernels.selected(planes.shape[-1], layer.masked)
+            chosen = layer_kernels.selected(stack.shape[-1], layer.masked)
             extra.append(-kernels.tree_sum(jnp.where(kernels.on_each(chosen, density), density, 0)))
         if program.tables:
             extra.append(kernels.tree_sum(density * kernels.on_each(_used_table(tables, layer), density)))
-            used = jnp.arange(len(program.tables)) == layer.table
-            by_table = by_table + jnp.where(used[:, None, None], layer.table_angle * density[None], 0)
-        planes = _phases(program, tables, planes, layer, adjoint=True)
-        planes = layer_kernels.rz_on_all(planes, layer.after, adjoint=True)
-        # RZ commutes with Z: the derivatives by the angles just undone can be had from what is left.
-        planes, by_turn = layer_kernels.undo_ry_on_all(planes, layer.pairs, layer.rest, before=program.before)
-        if program.before:
-            planes = layer_kernels.rz_on_all(planes, layer.before, adjoint=True)
-        by_turn = by_turn.reshape(-1, num_outputs)
-        return (planes, by_table), jnp.concatenate([by_turn, *(e[None] for e in extra)])
+            used = jnp.arange(len(program.tables)) == layer.table[0]
+            by_table = by_table + jnp.where(used[:, None, None], layer.table_angle[0] * density[None], 0)
+        stack = _phases(program, tables, stack, layer, adjoint=True)
+        stack, by_axis = layer_kernels.undo_gates_on_all(stack, *_matrices(layer.turns))
+        by_turn = _by_factors(layer.turns, by_axis).reshape(-1, num_outputs)
+        return (stack, by_table), jnp.concatenate([by_turn, *(e[None] for e in extra)])
 
     by_table = jnp.zeros((len(program.tables), num_outputs, tables.shape[1]), values.dtype)
-    carry = (layer_kernels.to_planes(stack), by_table)
-    layers = _layers(program, data, values)
     by_angle = jnp.zeros((*data.scale.shape[:2], num_outputs), values.dtype)
-    (planes, by_table), by_angle = _each_layer(program, data, layers, step, carry, by_angle, reverse=True)
-    by_value = _transposed_affine(data, values, by_angle)
+    carry, layers = (stack, by_table), _layers(program, data, values)
+    (stack, by_table), by_angle = _each_layer(program, data, layers, step, carry, by_angle, reverse=True)
     by_operand = tuple(
         by_table[program.tables.index(k)].astype(o.dtype)
         if k in program.tables
         else jnp.zeros((num_outputs, *o.shape), o.dtype)
         for k, o in enumerate(operands)
     )
-    return layer_kernels.from_planes(planes), _plain_zeros(by_value), by_operand
+    return stack, _plain_zeros(_transposed_affine(data, by_angle)), by_operand
 
 
-def _transposed_affine(data: Data, values: Array, by_angle: Float[Array, "layers slots outputs"]) -> Array:
+def _transposed_affine(data: Data, by_angle: Float[Array, "layers slots outputs"]) -> Array:
     """Derivatives by values from derivatives by angles: a padded gather, never a scatter."""
-    num_outputs = by_angle.shape[-1]
-    terms = (data.scale[..., None] * by_angle[:, :, None, :]).reshape(-1, num_outputs)
-    flat = jnp.concatenate([terms, jnp.zeros((1, num_outputs), values.dtype)])
-    total = flat[data.back[:, 0]]
+    flat = by_angle.reshape(-1, by_angle.shape[-1])
+    total = data.back_scale[:, 0, None] * flat[data.back[:, 0]]
     for k in range(1, data.back.shape[1]):
-        total = total + flat[data.back[:, k]]
+        total = total + data.back_scale[:, k, None] * flat[data.back[:, k]]
     return total.T

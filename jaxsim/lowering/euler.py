@@ -1,8 +1,9 @@
-"""A 1-qubit gate as Euler angles RZ(alpha) RY(beta) RZ(gamma), each affine in the values.
+"""1-qubit gates as products of rotations with angles affine in the values.
 
-Rotations are multiplied on from the left as long as the product stays of that form with affine angles: always about
-Z; about another axis where what stands to its left in the product is constant and turns that axis into Y (it
-joins beta) or into Z (it joins gamma).
+`Euler` is RZ(alpha) RY(beta) RZ(gamma). Rotations are multiplied on from the left as long as the product stays of
+that form with affine angles: always about Z; about another axis where what stands to its left in the product is
+constant and turns that axis into Y (it joins beta) or into Z (it joins gamma). A `Slot` is a product of two of these,
+RZ RY RZ RY RZ: it holds any two rotations about X, Y or Z, with rotations about Z around them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import cmath
 import math
 from typing import NamedTuple
 
-from jaxsim.lowering.angles import NOTHING, Affine, Matrix
+from jaxsim.lowering.angles import NOTHING, Affine, Matrix, product
 
-__all__ = ["IDLE", "Euler", "Rotation", "euler_angles"]
+__all__ = ["EMPTY", "IDLE", "Euler", "Rotation", "Slot", "euler_angles"]
 
 Axis = tuple[float, float, float]
 Rotation = tuple[Axis, Affine]
@@ -120,6 +121,87 @@ class Euler(NamedTuple):
 
 
 IDLE = Euler(NOTHING, NOTHING, NOTHING)
+
+
+class Slot(NamedTuple):
+    """A product of two, `first` acting first; `second` is idle or neither of them is diagonal."""
+
+    first: Euler = IDLE
+    second: Euler = IDLE
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is the identity, up to its phase."""
+        return self.first.idle and self.second.idle
+
+    @property
+    def diagonal(self) -> bool:
+        """Whether it is a rotation about Z."""
+        return self.first.diagonal and self.second.diagonal
+
+    @property
+    def flips(self) -> bool:
+        """Whether it is a rotation about X, up to its phase: then it commutes with X."""
+        return self.first.flips and self.second.flips
+
+    @property
+    def half_turns(self) -> int:
+        """The phase that came up on the way, in units of pi."""
+        return self.first.half_turns + self.second.half_turns
+
+    @property
+    def angles(self) -> tuple[Affine, ...]:
+        """Of RZ, RY, RZ, RY, RZ in time order."""
+        first, second = self
+        return first.gamma, first.beta, first.alpha + second.gamma, second.beta, second.alpha
+
+    def then(self, rotation: Rotation) -> Slot | None:
+        """With a rotation multiplied on from the left, or None if the slot cannot hold it."""
+        if self.second.idle:
+            joined = self.first.then(rotation)
+            if joined is not None:
+                return self._replace(first=joined)
+        joined = self.second.then(rotation)
+        return None if joined is None else self._replace(second=joined)._normal()
+
+    def then_constant(self, rotations: list[Rotation]) -> tuple[Slot, float] | None:
+        """With constant rotations multiplied on from the left, and the phase that is left over; None if what they would
+        be multiplied to is not constant, too."""
+        last = self.first if self.second.idle else self.second
+        matrix = last.matrix()
+        if matrix is None:
+            return None
+        for rotation in rotations:
+            own = IDLE.then(rotation)
+            factor = own.matrix() if own else None
+            if factor is None:
+                return None
+            matrix = product(factor, matrix)
+        gamma, beta, alpha, phase = euler_angles(matrix)
+        joined = Euler(Affine((), gamma), Affine((), beta), Affine((), alpha))
+        slot = self._replace(first=joined) if self.second.idle else self._replace(second=joined)
+        return slot._normal(), phase
+
+    def after_z(self, angle: Affine) -> Slot:
+        """With an RZ before everything else."""
+        return self._replace(first=self.first._replace(gamma=self.first.gamma + angle))
+
+    def _normal(self) -> Slot:
+        """What stands second put into the first place if the first one takes it."""
+        first, second = self
+        if second.idle or not (first.diagonal or second.diagonal):
+            return self
+        turns = second.half_turns
+        if second.diagonal:
+            joined = first.then((AXES["Z"], second.alpha + second.gamma))
+        else:
+            joined = second._replace(gamma=second.gamma + first.alpha + first.gamma)
+            turns = first.half_turns
+        assert joined is not None  # a rotation about Z always fits
+        return Slot(joined._replace(half_turns=joined.half_turns + turns))
+
+
+EMPTY = Slot()
 
 
 def euler_angles(m: Matrix) -> tuple[float, float, float, float]:

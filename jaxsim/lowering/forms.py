@@ -122,7 +122,7 @@ def described(form: Form) -> str:
     """Layers, steps or operations of the form, and how often a forward run passes over the state."""
     program = form.program
     if isinstance(program, layered.Program):
-        passes = (program.num_wires + 1) // 2 + 2 + program.before + program.sign + program.masked
+        passes = (program.num_wires + 1) // 2 + 1 + program.sign + program.masked
         passes = (passes + bool(program.tables)) * form.used
         room = "" if program.exact else f" (room for {capacity(form.used)})"
         return f"{form.used} layers{room}, {passes} passes over the state"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxsim.engines.layered import Data, Program
+from jaxsim.engines.layered import FACTORS, Data, Program
 from jaxsim.lowering.angles import Affine, room_for, uses
 from jaxsim.lowering.index_maps import IndexMap, gather_masks
 from jaxsim.lowering.layers import Layering, capacity
@@ -25,51 +25,51 @@ def layer_arrays(layering: Layering, num_values: int, *, exact: bool | int) -> t
     program = Program(
         num_wires=n,
         exact=exact is not False,
-        before=any(s.gamma.terms or s.gamma.offset for layer in layers for s in layer.slots),
         sign=any(any(layer.sign) for layer in layers),
         masked=any(layer.masked for layer in layers),
         tables=tuple(sorted({layer.table.operand for layer in layers if layer.table})),
         initialize=layering.initialize,
     )
-    euler = (3 if program.before else 2) * n
-    slots = euler + program.masked + bool(program.tables)
+    turning = len(FACTORS) * n
+    slots = turning + program.masked + bool(program.tables)
     angles: list[tuple[int, Affine, float]] = []  # slot, angle, and the share of it that is taken
     sign = np.zeros((room, n if program.sign else 0), np.int32)
     masked = np.zeros((room, 2 if program.masked else 0), np.int32)
-    table = np.zeros(room if program.tables else 0, np.int32)
+    table = np.zeros((room, 1 if program.tables else 0), np.int32)
     for k, layer in enumerate(layers):
         first = k * slots
         for q, slot in enumerate(layer.slots):
-            angles += ((first + q, slot.beta, 0.5), (first + n + q, slot.alpha, 0.5))
-            if program.before:
-                angles.append((first + 2 * n + q, slot.gamma, 0.5))
+            angles += [(first + f * n + q, angle, 0.5) for f, angle in enumerate(slot.angles)]
         if program.sign:
             sign[k] = layer.sign
         if layer.masked:
             masked[k] = layer.masked.mask, layer.masked.value
-            angles.append((first + euler, layer.masked.angle, 1.0))
+            angles.append((first + turning, layer.masked.angle, 1.0))
         if layer.table:
             table[k] = program.tables.index(layer.table.operand)
             angles.append((first + slots - 1, layer.table.angle, 1.0))
     index, scale, offset = _affine_arrays(angles, room * slots)
     offset = offset.reshape(room, slots)
-    turning = offset[:, : euler + program.masked]
+    turned = offset[:, : turning + program.masked]
     maps = [layer.map for layer in layers] + [IndexMap(n)] * (room - len(layers))
     phase = _affine_arrays([(0, layering.phase, 1.0)], 1)
+    back = uses(index.reshape(-1), scale.reshape(-1), num_values)
+    scales = np.append(scale.reshape(-1), 0.0)
     data = Data(
         count=np.int32(len(layers)),
         maps=gather_masks(maps, n),
         index=index.reshape(room, slots, -1),
         scale=scale.reshape(room, slots, -1),
-        turns=np.stack([np.cos(turning), np.sin(turning)], axis=-1),
-        table_offset=offset[:, -1] if program.tables else np.zeros(0),
+        turns=np.stack([np.cos(turned), np.sin(turned)], axis=-1),
+        table_offset=offset[:, turning + program.masked :],
         sign=sign,
         masked=masked,
         table=table,
         phase_index=phase[0],
         phase_scale=phase[1],
         phase_turn=np.stack([np.cos(phase[2]), np.sin(phase[2])], axis=-1),
-        back=uses(index.reshape(-1), scale.reshape(-1), num_values),
+        back=np.minimum(back // scale.shape[-1], room * slots - 1),
+        back_scale=scales[back],
     )
     return program, data
 

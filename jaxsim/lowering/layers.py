@@ -22,8 +22,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxsim import gates
-from jaxsim.lowering.angles import NOTHING, Affine, Matrix, combine, constant_matrices, product, sources_of
-from jaxsim.lowering.euler import AXES, IDLE, Euler, Rotation, euler_angles
+from jaxsim.lowering.angles import NOTHING, Affine, Matrix, combine, constant_matrices, sources_of
+from jaxsim.lowering.euler import AXES, EMPTY, Euler, Rotation, Slot, euler_angles
 from jaxsim.lowering.index_maps import (
     IndexMap,
     bits,
@@ -69,7 +69,7 @@ class Layer(NamedTuple):
         map: where the basis states go.
     """
 
-    slots: Sequence[Euler]
+    slots: Sequence[Slot]
     sign: Sequence[int]
     masked: Masked | None
     table: Table | None
@@ -119,7 +119,7 @@ class _Region:
     __slots__ = ("map", "masked", "phases", "sign", "slots", "table")
 
     def __init__(self, num_wires: int) -> None:
-        self.slots: list[Euler] = [IDLE] * num_wires
+        self.slots: list[Slot] = [EMPTY] * num_wires
         self.phases: dict[int, Affine] = {}
         self.sign = [0] * num_wires
         self.masked: Masked | None = None
@@ -287,7 +287,7 @@ class _Builder:
     def _rotate(self, wire: int, rotations: list[Rotation]) -> None:
         """Multiplies rotations on, in the earliest region where they fit."""
         about_x = all(axis == AXES["X"] for axis, _ in rotations)
-        place: tuple[_Region, int, Euler] | None = None
+        place: tuple[_Region, int, tuple[Slot, float]] | None = None
         at, moved = wire, rotations
         for region in reversed(self.regions):
             before = region.map.flip_before(1 << at)
@@ -309,29 +309,25 @@ class _Builder:
             joined = self._joined(region.slots[wire], rotations)
             assert joined is not None  # anything fits an idle slot
             place = (region, wire, joined)
-        region, at, joined = place
+        region, at, (joined, phase) = place
         region.slots[at] = joined
+        self.turn(Affine((), phase))
 
-    def _joined(self, slot: Euler, rotations: list[Rotation]) -> Euler | None:
-        """The slot with the rotations multiplied on, or None if it cannot hold them."""
-        joined: Euler | None = slot
+    def _joined(self, slot: Slot, rotations: list[Rotation]) -> tuple[Slot, float] | None:
+        """The slot with the rotations multiplied on, and a phase; or None if it cannot hold them."""
+        joined: Slot | None = slot
         for rotation in rotations:
             joined = joined.then(rotation)
             if joined is None:
                 break
-        if joined is not None or any(angle.terms for _, angle in rotations):
-            return joined
-        matrix = slot.matrix()
-        if matrix is None:
-            return None
-        for rotation in rotations:
-            own = IDLE.then(rotation)
-            factor = own.matrix() if own else None
-            assert factor is not None  # a constant rotation fits an idle slot
-            matrix = product(factor, matrix)
-        gamma, beta, alpha, phase = euler_angles(matrix)
-        self.turn(Affine((), phase))
-        return Euler(Affine((), gamma), Affine((), beta), Affine((), alpha))
+        if joined is not None and (joined.second.idle or not slot.second.idle):
+            return joined, 0.0
+        # Constant gates are multiplied out before they take a place of their own.
+        if not any(angle.terms for _, angle in rotations):
+            multiplied = slot.then_constant(rotations)
+            if multiplied is not None:
+                return multiplied
+        return None if joined is None else (joined, 0.0)
 
     def _open(self) -> _Region:
         self.regions.append(_Region(self.num_wires))
@@ -499,15 +495,15 @@ class _Builder:
             following = self.regions[k + 1] if k + 1 < len(self.regions) else None
             sets = self._phase_sets(region, following)
             here = IndexMap(n)  # coordinates of the layer being made, from those of the region
-            slots: Sequence[Euler] = region.slots
+            slots: Sequence[Slot] = region.slots
             sign, masked, table = region.sign, region.masked, region.table
             for masks in sets:
                 there = bring_to_front(n, masks)
                 layers.append(Layer(slots, sign, masked, table, there.after(here.inverted())))
-                turned = [IDLE] * n
+                turned = [EMPTY] * n
                 for mask in masks:
                     after, _ = there.parity_after(mask)
-                    turned[after.bit_length() - 1] = Euler(NOTHING, NOTHING, region.phases[mask])
+                    turned[after.bit_length() - 1] = Slot(Euler(NOTHING, NOTHING, region.phases[mask]))
                 slots, sign, masked, table, here = turned, [0] * n, None, None, there
             layers.append(Layer(slots, sign, masked, table, region.map.after(here.inverted())))
         self.turn(Affine((), math.pi * sum(slot.half_turns for layer in layers for slot in layer.slots)))
@@ -527,7 +523,7 @@ class _Builder:
             q = after.bit_length() - 1
             slot, angle = following.slots[q], region.phases[mask]
             # Nothing but the map lies between.
-            following.slots[q] = slot._replace(gamma=slot.gamma + (angle.scaled(-1.0) if negated else angle))
+            following.slots[q] = slot.after_z(angle.scaled(-1.0) if negated else angle)
         return fewer
 
 

@@ -214,7 +214,7 @@ def test_explain():
     assert lines["engine"] == "layered: 5 layers cost less than 15 steps (complex64, diff='adjoint')"
     assert lines["qubits"] == "3 (a state has 64 bytes)"
     assert lines["parameters"] == "8"
-    assert lines["form"] == "5 layers (room for 12), 30 passes over the state"
+    assert lines["form"] == "5 layers (room for 12), 20 passes over the state"
     assert set(lines["estimate"].split()) >= {"layered", "rotations"}
     assert lines["observables"] == "2"
     assert "0 layers" in js.compile(Circuit(1)).explain()

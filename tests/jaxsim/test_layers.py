@@ -16,7 +16,7 @@ from scipy.stats import unitary_group
 
 import jaxsim as js
 from jaxsim import Circuit, Parameter, ParameterVector, X, Z, ansatz, layer_kernels
-from jaxsim.lowering.euler import AXES, IDLE, euler_angles
+from jaxsim.lowering.euler import AXES, EMPTY, Slot, euler_angles
 from jaxsim.lowering.index_maps import IndexMap, bring_to_front, gather_masks, independent_sets, odd
 from jaxsim.lowering.layers import Layering, NoLayersError, capacity, lower_layers
 
@@ -31,6 +31,14 @@ def value_of(angle, values) -> float:
     return angle.offset + sum(factor * values[k] for k, factor in angle.terms)
 
 
+def slot_matrix(slot: Slot, values) -> np.ndarray:
+    """The product of the slot's rotations."""
+    u = np.eye(2)
+    for letter, angle in zip("ZYZYZ", slot.angles, strict=True):
+        u = rotation(letter, value_of(angle, values)) @ u
+    return u
+
+
 def run(layering: Layering, values, operands, psi: np.ndarray) -> np.ndarray:
     """What the layers do to a state."""
     j = np.arange(len(psi))
@@ -40,9 +48,7 @@ def run(layering: Layering, values, operands, psi: np.ndarray) -> np.ndarray:
 
     for layer in layering.layers:
         for q, slot in enumerate(layer.slots):
-            u = rotation("Y", value_of(slot.beta, values)) @ rotation("Z", value_of(slot.gamma, values))
-            u = rotation("Z", value_of(slot.alpha, values)) @ u
-            psi = np.einsum("ij,ajb->aib", u, psi.reshape(-1, 2, 2**q)).reshape(-1)
+            psi = np.einsum("ij,ajb->aib", slot_matrix(slot, values), psi.reshape(-1, 2, 2**q)).reshape(-1)
         for q, others in enumerate(layer.sign):
             psi = psi * np.where((j >> q & 1) & parity(others), -1, 1)
         if layer.masked:
@@ -183,16 +189,15 @@ def test_rotations_join_exactly_or_not_at_all(steps):
     from jaxsim.lowering.angles import Affine
 
     values = np.random.default_rng(0).normal(size=8)
-    slot, product = IDLE, np.eye(2)
+    slot, product = EMPTY, np.eye(2)
     for k, (letter, free, quarters, number) in enumerate(steps):
         angle = Affine(((k, 1.0),), 0.0) if free else Affine((), quarters * np.pi / 2 if quarters else number)
         joined = slot.then((AXES[letter], angle))
         if joined is None:
-            assert letter != "Z"
+            assert letter != "Z" and not slot.second.idle
             return
         slot, product = joined, rotation(letter, value_of(angle, values)) @ product
-        made = rotation("Y", value_of(slot.beta, values)) @ rotation("Z", value_of(slot.gamma, values))
-        made = (-1) ** slot.half_turns * rotation("Z", value_of(slot.alpha, values)) @ made
+        made = (-1) ** slot.half_turns * slot_matrix(slot, values)
         np.testing.assert_allclose(made, product, atol=1e-11)
         if slot.flips:
             np.testing.assert_allclose(product @ PAULI["X"], PAULI["X"] @ product, atol=1e-9)
