@@ -124,7 +124,7 @@ def tree_sum(values: Array) -> Array:
         # Up to three levels at once are one small kernel; the order of the additions is that of single levels.
         parts = min(8, values.shape[-1])
         size = values.shape[-1] // parts
-        terms = [lax.slice_in_dim(values, k * size, (k + 1) * size, axis=-1) for k in range(parts)]
+        terms = lax.split(values, (size,) * parts, axis=values.ndim - 1)
         while len(terms) > 1:
             half = len(terms) // 2
             terms = [a + b for a, b in zip(terms[:half], terms[half:], strict=True)]
@@ -212,8 +212,7 @@ def hadamard_transform(table: Array) -> Array:
 
     # Each step acts on the lowest bits and moves them to the top: one small body for all bits.
     def four(table: Array, _: None) -> tuple[Array, None]:
-        parts = table.reshape(*table.shape[:-1], -1, 4)
-        a, b, c, d = (lax.index_in_dim(parts, k, axis=-1, keepdims=False) for k in range(4))
+        a, b, c, d = jnp.unstack(table.reshape(*table.shape[:-1], -1, 4), axis=-1)
         p, q, r, s = a + b, a - b, c + d, c - d
         return jnp.concatenate([p + r, q + s, p - r, q - s], axis=-1), None
 

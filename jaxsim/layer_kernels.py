@@ -9,6 +9,8 @@ the top, after which the next ones are lowest. So one small body is compiled for
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -19,33 +21,34 @@ from jaxsim import kernels
 State = Complex[Array, "*batch dim"]
 
 
-def _at(array: Array, index: int, axis: int) -> Array:
-    return lax.index_in_dim(array, index, axis, keepdims=False)
-
-
 # index maps -----------------------------------------------------------------------------------------------
 
 
-def gather_index(columns: Int[Array, " bits_and_start"]) -> Int[Array, " dim"]:
-    """index[j] = start ^ (xor of columns[q] over the bits q of j); the start is the last entry.
+def index_tables(columns: Int[Array, "*batch bits_and_start"]) -> tuple[Array, Array]:
+    """What the lower and the upper half of the bits of j contribute to an index, (..., 2**bits) for all values of each.
 
-    Built by doubling, two bits at a time: written as one expression, XLA would compute it anew for each amplitude,
-    inside the gather, and not in vectors.
+    index[j] = start ^ (xor of columns[q] over the bits q of j), the start being the last entry of `columns`. To be made
+    outside of the loop that uses them: inside, XLA would compute them anew for each amplitude.
     """
-    num_wires = columns.shape[0] - 1
-    index = columns[num_wires:]
-    first = num_wires % 2
-    if first:
-        index = jnp.concatenate([index, index ^ columns[0]])
-    for q in range(first, num_wires, 2):
-        a, b = columns[q], columns[q + 1]
-        index = jnp.concatenate([index, index ^ a, index ^ b, index ^ (a ^ b)])
-    return index
+    num_wires = columns.shape[-1] - 1
+    low = num_wires // 2
+    start = columns[..., num_wires:]
+    return start ^ _combinations(columns[..., :low]), _combinations(columns[..., low:num_wires])
 
 
-def gather(state: State, columns: Int[Array, " bits_and_start"]) -> State:
-    """new[j] = old[index[j]]."""
-    return kernels.gather(state, gather_index(columns))
+def _combinations(columns: Int[Array, "*batch bits"]) -> Int[Array, "*batch combinations"]:
+    """The xor of every subset of the columns."""
+    bits = columns.shape[-1]
+    chosen = -(
+        np.arange(2**bits, dtype=np.int32) >> np.arange(bits, dtype=np.int32)[:, None] & 1
+    )  # 0 or all bits
+    contributions = columns[..., None] & chosen.reshape((1,) * (columns.ndim - 1) + chosen.shape)
+    return lax.reduce(contributions, np.int32(0), lax.bitwise_xor, (columns.ndim - 1,))
+
+
+def gather(state: State, low: Int[Array, " low_dim"], high: Int[Array, " high_dim"]) -> State:
+    """new[j] = old[index[j]], with the index from `index_tables`."""
+    return kernels.gather(state, (high[:, None] ^ low[None, :]).reshape(-1))
 
 
 # diagonals ------------------------------------------------------------------------------------------------
@@ -97,26 +100,27 @@ def evolve_table(
 # a gate on every qubit ------------------------------------------------------------------------------------
 
 
-def pair_matrices(gates: Complex[Array, "wires 2 2"]) -> tuple[Array, Array]:
-    """Gates on all qubits as Kronecker products of two, (wires // 2, 4, 4), and (wires % 2, 2, 2) that are left."""
-    pairs = gates.shape[0] // 2
-    low, high = gates[0 : 2 * pairs : 2], gates[1 : 2 * pairs : 2]
-    products = high[:, :, None, :, None] * low[:, None, :, None, :]
-    return products.reshape(pairs, 4, 4), gates[2 * pairs :]
+def pair_matrices(gates: Complex[Array, "*batch wires 2 2"]) -> tuple[Array, Array]:
+    """Gates on all qubits as Kronecker products of two, (..., wires // 2, 4, 4), and (..., wires % 2, 2, 2) that are
+    left."""
+    pairs = gates.shape[-3] // 2
+    low, high = gates[..., 0 : 2 * pairs : 2, :, :], gates[..., 1 : 2 * pairs : 2, :, :]
+    products = high[..., :, None, :, None] * low[..., None, :, None, :]
+    return products.reshape(*gates.shape[:-3], pairs, 4, 4), gates[..., 2 * pairs :, :, :]
 
 
 def _step(state: State, matrix: Complex[Array, "d d"]) -> State:
     """A matrix on the lowest bits, which become the highest."""
     size = matrix.shape[0]
-    view = state.reshape(*state.shape[:-1], -1, size)
-    parts = [_at(view, k, -1) for k in range(size)]
-    return jnp.concatenate([_row(_at(matrix, k, 0), parts) for k in range(size)], axis=-1)
+    parts = jnp.unstack(state.reshape(*state.shape[:-1], -1, size), axis=-1)
+    rows = [_row(jnp.unstack(row), parts) for row in jnp.unstack(matrix)]
+    return jnp.concatenate(rows, axis=-1)
 
 
-def _row(weights: Complex[Array, " d"], parts: list[Array]) -> Array:
-    total = _at(weights, 0, 0) * parts[0]
-    for k in range(1, len(parts)):
-        total = total + _at(weights, k, 0) * parts[k]
+def _row(weights: Sequence[Array], parts: Sequence[Array]) -> Array:
+    total = weights[0] * parts[0]
+    for weight, part in zip(weights[1:], parts[1:], strict=True):
+        total = total + weight * part
     return total
 
 
@@ -149,8 +153,8 @@ def undo_gates_on_all(
     def body(stack: Array, matrix: Array) -> tuple[Array, Array]:
         size = matrix.shape[0]
         stack = _step(stack, jnp.conj(matrix).T)
-        view = stack.reshape(*stack.shape[:-1], size, -1)
-        return stack, jnp.stack(_crossed_densities([_at(view, k, -2) for k in range(size)]))
+        parts = jnp.unstack(stack.reshape(*stack.shape[:-1], size, -1), axis=-2)
+        return stack, jnp.stack(_crossed_densities(parts))
 
     outputs = stack.shape[0] - 1
     crossed = jnp.zeros((0, outputs), stack.dtype)
@@ -163,12 +167,13 @@ def undo_gates_on_all(
     return stack, jnp.stack([crossed.imag, crossed.real, _z_sums(z_density(stack))])
 
 
-def _crossed_densities(parts: list[Complex[Array, "states dim"]]) -> list[Array]:
+def _crossed_densities(parts: Sequence[Complex[Array, "states dim"]]) -> list[Array]:
     """For each bit that numbers the parts conj(lambda_1) psi_0 - lambda_0 conj(psi_1): the sum of its real part is the
     derivative by half of the angle of an RY, that of its imaginary part of an RX."""
 
+    psi, lambdas = zip(*(lax.split(p, (1, p.shape[0] - 1)) for p in parts), strict=True)
+
     def crossed(low: int, high: int) -> Array:
-        psi, lambdas = [p[:1] for p in parts], [p[1:] for p in parts]
         return jnp.conj(lambdas[high]) * psi[low] - lambdas[low] * jnp.conj(psi[high])
 
     if len(parts) == 2:

@@ -99,13 +99,17 @@ class _Layer(NamedTuple):
 
     Attributes:
         turns: cosine and sine of half of the angle of each factor on each qubit, (factors, wires, 2).
-        maps, sign, masked, table: as in `Data`.
+        pairs, rest: the gates on all qubits, as `layer_kernels.pair_matrices` gives them.
+        maps: tables for doing and for undoing the map, as `layer_kernels.index_tables` gives them.
+        sign, masked, table: as in `Data`.
         masked_turn: cosine and sine of the masked phase's angle.
         table_angle: the table's angle.
     """
 
     turns: Array
-    maps: Any
+    pairs: Array
+    rest: Array
+    maps: tuple[Array, Array]
     sign: Any
     masked: Any
     masked_turn: Array
@@ -117,20 +121,27 @@ class _Layer(NamedTuple):
 
 
 def _affine(index: AnyArray, scale: AnyArray, values: Array) -> Array:
-    total: Any = scale[..., 0] * values[index[..., 0]]
-    for k in range(1, index.shape[-1]):
-        total = total + scale[..., k] * values[index[..., k]]
-    return total
+    return _sum_of_last(scale * values.at[index].get(mode="promise_in_bounds"))
+
+
+def _sum_of_last(terms: Array) -> Array:
+    """The sum over the last axis, in its order."""
+    first, *others = lax.split(terms, (1,) * terms.shape[-1], axis=terms.ndim - 1)
+    return lax.squeeze(sum(others, first), (terms.ndim - 1,))
 
 
 def _layers(program: Program, data: Data, values: Array) -> _Layer:
-    # For all layers at once: inside the loop over layers the same takes longer.
+    # For all layers at once, so that forward and backward run share the work and its compiled kernels.
     angles = _affine(data.index, data.scale, values)
     factors, turning = len(FACTORS) * program.num_wires, data.turns.shape[1]
     turns = _turned(data.turns, angles[:, :turning])
+    by_factor = turns[:, :factors].reshape(-1, len(FACTORS), program.num_wires, 2)
+    pairs, rest = layer_kernels.pair_matrices(_gates(by_factor))
     return _Layer(
-        turns=turns[:, :factors].reshape(-1, len(FACTORS), program.num_wires, 2),
-        maps=data.maps,
+        turns=by_factor,
+        pairs=pairs,
+        rest=rest,
+        maps=layer_kernels.index_tables(data.maps),
         sign=data.sign,
         masked=data.masked,
         masked_turn=turns[:, -1],
@@ -145,19 +156,19 @@ def _turned(constant: Float[AnyArray, "*angles 2"], angle: Float[Array, "*angles
     return jnp.stack([c * c0 - s * s0, s * c0 + c * s0], axis=-1)
 
 
-def _matrices(turns: Float[Array, "factors wires 2"]) -> tuple[Array, Array]:
-    """The gates of a layer, [[a, -conj b], [b, conj a]] on every qubit, as Kronecker products of two."""
-    c, s = turns[..., 0], turns[..., 1]
-    a, b = jnp.ones_like(lax.complex(c[0], s[0])), jnp.zeros_like(lax.complex(c[0], s[0]))
-    for k, axis in enumerate(FACTORS):
+def _gates(turns: Float[Array, "layers factors wires 2"]) -> Complex[Array, "layers wires 2 2"]:
+    """The gates of all layers, [[a, -conj b], [b, conj a]] on every qubit."""
+    factors = jnp.unstack(turns, axis=1)
+    a = jnp.ones(factors[0].shape[:-1], jnp.result_type(turns.dtype, jnp.complex64))
+    b = jnp.zeros_like(a)
+    for factor, axis in zip(factors, FACTORS, strict=True):
+        c, s = jnp.unstack(factor, axis=-1)
         if axis == "Z":
-            turn = lax.complex(c[k], s[k])
+            turn = lax.complex(c, s)
             a, b = a * jnp.conj(turn), b * turn
         else:
-            a, b = c[k] * a - s[k] * b, s[k] * a + c[k] * b
-    return layer_kernels.pair_matrices(
-        jnp.stack([a, -jnp.conj(b), b, jnp.conj(a)], axis=-1).reshape(-1, 2, 2)
-    )
+            a, b = c * a - s * b, s * a + c * b
+    return jnp.stack([a, -jnp.conj(b), b, jnp.conj(a)], axis=-1).reshape(*a.shape, 2, 2)
 
 
 def _by_factors(
@@ -167,17 +178,17 @@ def _by_factors(
 
     A rotation about an axis between two factors is one about a turned axis before them all.
     """
-    c, s = turns[..., 0], turns[..., 1]
-    cosine, sine = ((c * c - s * s)[..., None], (2 * s * c)[..., None])
-    x, y, z = by_axis
+    c, s = jnp.unstack(turns[..., None, :], axis=-1)
+    cosines, sines = jnp.unstack(c * c - s * s), jnp.unstack(2 * s * c)
+    x, y, z = jnp.unstack(by_axis)
     found = []
-    for k, axis in enumerate(FACTORS):
+    for cosine, sine, axis in zip(cosines, sines, FACTORS, strict=True):
         if axis == "Z":
             found.append(z)
-            x, y = cosine[k] * x - sine[k] * y, cosine[k] * y + sine[k] * x
+            x, y = cosine * x - sine * y, cosine * y + sine * x
         else:
             found.append(y)
-            z, x = cosine[k] * z - sine[k] * x, cosine[k] * x + sine[k] * z
+            z, x = cosine * z - sine * x, cosine * x + sine * z
     return jnp.stack(found)
 
 
@@ -247,9 +258,9 @@ def run(
     tables = _tables(program, operands, values.dtype)
 
     def step(state: Array, layer: _Layer) -> tuple[Array, None]:
-        state = layer_kernels.gates_on_all(state, *_matrices(layer.turns))
+        state = layer_kernels.gates_on_all(state, layer.pairs, layer.rest)
         state = _phases(program, tables, state, layer)
-        return layer_kernels.gather(state, layer.maps[0]), None
+        return layer_kernels.gather(state, *(table[0] for table in layer.maps)), None
 
     state, _ = _each_layer(program, data, _layers(program, data, values), step, state)
     return _plain_zeros(state)
@@ -321,7 +332,7 @@ def reverse(
 
     def step(carry: tuple[Array, Array], layer: _Layer) -> tuple[Any, Array]:
         stack, by_table = carry
-        stack = layer_kernels.gather(stack, layer.maps[1])
+        stack = layer_kernels.gather(stack, *(table[1] for table in layer.maps))
         extra = []
         if program.masked or program.tables:
             density = layer_kernels.z_density(stack)
@@ -333,7 +344,7 @@ def reverse(
             used = jnp.arange(len(program.tables)) == layer.table[0]
             by_table = by_table + jnp.where(used[:, None, None], layer.table_angle[0] * density[None], 0)
         stack = _phases(program, tables, stack, layer, adjoint=True)
-        stack, by_axis = layer_kernels.undo_gates_on_all(stack, *_matrices(layer.turns))
+        stack, by_axis = layer_kernels.undo_gates_on_all(stack, layer.pairs, layer.rest)
         by_turn = _by_factors(layer.turns, by_axis).reshape(-1, num_outputs)
         return (stack, by_table), jnp.concatenate([by_turn, *(e[None] for e in extra)])
 
@@ -352,8 +363,6 @@ def reverse(
 
 def _transposed_affine(data: Data, by_angle: Float[Array, "layers slots outputs"]) -> Array:
     """Derivatives by values from derivatives by angles: a padded gather, never a scatter."""
-    flat = by_angle.reshape(-1, by_angle.shape[-1])
-    total = data.back_scale[:, 0, None] * flat[data.back[:, 0]]
-    for k in range(1, data.back.shape[1]):
-        total = total + data.back_scale[:, k, None] * flat[data.back[:, k]]
-    return total.T
+    flat = by_angle.reshape(-1, by_angle.shape[-1]).T
+    used = flat.at[:, data.back].get(mode="promise_in_bounds")
+    return _sum_of_last(used * data.back_scale[None])
