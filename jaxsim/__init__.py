@@ -10,6 +10,7 @@ Example:
 """
 
 from jaxsim import ansatz as ansatz
+from jaxsim import dynamic as dynamic
 from jaxsim.batch import Lowered as Lowered
 from jaxsim.batch import block_size as block_size
 from jaxsim.batch import evaluate as evaluate
@@ -19,12 +20,17 @@ from jaxsim.batch import rows_per_block as rows_per_block
 from jaxsim.batch import stack as stack
 from jaxsim.circuit import Circuit as Circuit
 from jaxsim.circuit import bind_values as bind_values
+from jaxsim.classical import Bit as Bit
+from jaxsim.classical import Condition as Condition
+from jaxsim.classical import Register as Register
 from jaxsim.compilation import compiler_options as compiler_options
 from jaxsim.compilation import enable_compilation_cache as enable_compilation_cache
 from jaxsim.compilation import warmup as warmup
 from jaxsim.compiled_circuit import CompiledCircuit as CompiledCircuit
 from jaxsim.compiled_circuit import compile as compile
 from jaxsim.compiled_circuits import CompiledCircuits as CompiledCircuits
+from jaxsim.dynamic import PostSelected as PostSelected
+from jaxsim.dynamic import post_select as post_select
 from jaxsim.gates import GATES as GATES
 from jaxsim.gates import Gate as Gate
 from jaxsim.gates import controlled as controlled

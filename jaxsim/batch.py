@@ -34,6 +34,7 @@ from jaxsim.lowering.observable import LoweredObservable, lower_observable
 from jaxsim.lowering.rotations import Item, Repeat, Steps
 from jaxsim.observables import PauliSum
 from jaxsim.parameters import Expression, Parameter
+from jaxsim.terminal import unmeasured
 from jaxsim.threads import submit_blocks
 
 __all__ = ["ENGINES", "Lowered", "evaluate", "lower", "rows_per_block", "stack"]
@@ -207,6 +208,7 @@ def lower(
     """
     if not isinstance(circuit, Circuit):
         raise TypeError(f"lower takes a Circuit, but a {type(circuit).__name__} was given.")
+    circuit = unmeasured("lower", circuit)
     check_engine(engine)
     if diff not in ("adjoint", "backprop"):
         raise ValueError(f"diff must be 'adjoint' or 'backprop', but {diff!r} was given.")
@@ -262,6 +264,7 @@ def _conjugated(observable: PauliSum, frame: Frame) -> PauliSum:
 
 def choice(circuit: Circuit, *, keep_phase: bool = False) -> Choice:
     """What `engine="auto"` takes for the circuit, and what each engine would cost."""
+    circuit = unmeasured("choice", circuit)
     return choose(circuit, keep_phase=keep_phase, exact=isinstance(circuit.angles, jax.Array))
 
 

@@ -4,14 +4,14 @@ A circuit is a pytree. Its leaves are one vector of angles and the arrays of gat
 static part is an interned `Structure`. Numbers, arrays and tracers used as angles are leaf data; a parameter
 without a value is an entry 0 in the angle vector and an expression in the structure.
 
-The methods that append gates are in `gate_methods`, the checks of what they are called with in `arguments`, the
-leaves in `circuit_leaves`, values for parameters in `binding`.
+The methods that append gates are in `gate_methods`, those that measure in `measurement_methods`, the checks of what
+they are called with in `arguments`, the leaves in `circuit_leaves`, values for parameters in `binding`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,17 +22,19 @@ from jaxsim import gates
 from jaxsim.arguments import check_wires, count, integer, wire_column
 from jaxsim.binding import bind_values, split_expressions
 from jaxsim.circuit_leaves import AngleVector, Operands
+from jaxsim.classical import Bit, Register, bit_numbers
 from jaxsim.gate_methods import GateMethods
+from jaxsim.measurement_methods import MeasurementMethods
 from jaxsim.parameters import Expression, Parameter
-from jaxsim.structure import Instruction, Structure
+from jaxsim.structure import OPERATIONS, Instruction, Structure, moved, walk
 
-__all__ = ["MAX_WIRES", "Circuit", "bind_values", "gate_name"]
+__all__ = ["MAX_WIRES", "Circuit", "bind_values", "from_structure", "gate_name"]
 
 MAX_WIRES = 30
 """Basis indices and bit masks are int32."""
 
 
-class Circuit(GateMethods):
+class Circuit(GateMethods, MeasurementMethods):
     """A quantum circuit on `num_wires` qubits, empty at first.
 
     Gates are appended by methods named as in the gate table: angles first, then wires, as in
@@ -65,7 +67,9 @@ class Circuit(GateMethods):
         self._expressions: list[tuple[int, Expression]] = []
         self._angles = AngleVector()
         self._operands = Operands()
+        self._registers: list[Register] = []
         self._structure: Structure | None = None
+        self._open = 0  # blocks that a with statement has begun
 
     # what it is -----------------------------------------------------------------------------------------
 
@@ -77,10 +81,18 @@ class Circuit(GateMethods):
     @property
     def structure(self) -> Structure:
         """The static part: interned and hashable."""
+        if self._open:
+            raise ValueError(
+                "the circuit is unfinished: a block of if_ or while_ is open; leave its with statement first."
+            )
         if self._structure is None:
-            instructions, expressions = tuple(self._instructions), tuple(self._expressions)
             self._structure = Structure(
-                self._num_wires, instructions, expressions, self._angles.length, len(self._operands.arrays)
+                self._num_wires,
+                tuple(self._instructions),
+                tuple(self._expressions),
+                self._angles.length,
+                len(self._operands.arrays),
+                tuple(self._registers),
             )
         return self._structure
 
@@ -106,34 +118,32 @@ class Circuit(GateMethods):
 
     @property
     def instructions(self) -> tuple[Instruction, ...]:
-        """The gates in time order."""
+        """The gates and operations in time order."""
         return tuple(self._instructions)
 
     def __len__(self) -> int:
         return len(self._instructions)
 
     def count_gates(self) -> dict[str, int]:
-        """How often each gate occurs: name -> count, in order of first appearance."""
-        return dict(Counter(gate_name(i) for i in self._instructions))
+        """How often each gate or operation is written: name -> count, in order of first appearance. Those in blocks
+        count, whether or not they are done."""
+        return dict(Counter(gate_name(i) for i in walk(self._instructions)))
 
     def depth(self) -> int:
-        """Longest chain of gates that share wires; a gate on no wire (global phase) does not count."""
-        level = [0] * self._num_wires
-        for instruction in self._instructions:
-            if instruction.wires:
-                reached = 1 + max(level[w] for w in instruction.wires)
-                for wire in instruction.wires:
-                    level[wire] = reached
-        return max(level)
+        """Longest chain of gates and operations that share wires or bits; a gate on no wire (global phase), a barrier
+        and a delay do not count. A block is as deep as what is in it, repeated or not."""
+        return _depth(self._instructions)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {number}" for name, number in self.count_gates().items())
         waiting = f", {count(self.num_parameters, 'parameter')}" if self.num_parameters else ""
-        size = f"{count(self._num_wires, 'qubit')}, {count(len(self), 'gate')}"
+        bits = f", {count(self.num_bits, 'bit')}" if self._registers else ""
+        written = sum(1 for _ in walk(self._instructions))
+        size = f"{count(self._num_wires, 'qubit')}{bits}, {count(written, 'gate')}"
         return f"Circuit({size}{': ' + counts if counts else ''}{waiting})"
 
     def __eq__(self, other: object) -> bool:
-        """Same structure, same angles, same operands. Angles must be concrete."""
+        """Same structure, registers included, same angles, same operands. Angles must be concrete."""
         if not isinstance(other, Circuit):
             return NotImplemented
         return (
@@ -149,19 +159,25 @@ class Circuit(GateMethods):
 
     def copy(self) -> Circuit:
         """A circuit of its own with the same gates."""
-        result = _unflatten(self.structure, (self.angles, self.operands))
+        result = from_structure(self.structure, (self.angles, self.operands))
         result._operands = self._operands.copy()
         return result
 
     __copy__ = copy
 
-    def compose(self, other: Circuit, wires: Sequence[int] | None = None) -> Self:
+    def compose(self, other: Circuit, wires: Sequence[int] | None = None, bits: Any = None) -> Self:
         """Appends all gates of `other`, whose wire k becomes ``wires[k]`` (the same wire by default).
+
+        Args:
+            other: a circuit.
+            wires: as many as it has.
+            bits: a register of this circuit, or bits, as many as `other` has: what becomes of them. By default its
+                registers are those of the same name here; what is not here is added.
 
         Raises:
             TypeError: if `other` is no circuit.
-            ValueError: if `other` has more wires than there is room for, or `wires` does not fit; if `other`
-                prepares a state on a wire that has been acted on.
+            ValueError: if `other` has more wires than there is room for, or `wires` or `bits` does not fit; if `other`
+                prepares a state on a wire that has been acted on; if a register has another size here.
 
         Example:
             >>> from jaxsim import Circuit
@@ -184,22 +200,37 @@ class Circuit(GateMethods):
             )
         check_wires("compose", target, self._num_wires)
         for i in other._instructions:
-            if gates.GATES[i.gate].operand == "amplitudes":
+            if i.gate not in OPERATIONS and gates.GATES[i.gate].operand == "amplitudes":
                 self._check_untouched(tuple(target[w] for w in i.wires))
+        renamed, added = self._bits_of(other, bits)
+        self._registers.extend(added)
         shift, places = self._angles.length, self._operands.extend(other._operands)
-        instructions = [
-            i._replace(
-                wires=tuple(target[w] for w in i.wires),
-                slots=tuple(shift + s for s in i.slots),
-                operand=None if i.operand is None else places[i.operand],
-            )
-            for i in other._instructions
-        ]
+        instructions = [moved(i, target, shift, places, renamed) for i in other._instructions]
         self._expressions.extend([(shift + slot, e) for slot, e in other._expressions])
         self._instructions.extend(instructions)
         self._angles.extend(other._angles)
         self._structure = None
         return self
+
+    def _bits_of(self, other: Circuit, bits: Any) -> tuple[dict[Bit, Bit], list[Register]]:
+        """What the bits of another circuit are called here, and which of its registers are not here yet."""
+        if bits is not None:
+            column = self._bit_column("compose", bits)
+            if len(column) != other.num_bits:
+                raise ValueError(
+                    f"compose: bits=... names {count(len(column), 'bit')} for a circuit of "
+                    f"{count(other.num_bits, 'bit')}."
+                )
+            return dict(zip(bit_numbers(other._registers), column)), []
+        known = {register.name: register for register in self._registers}
+        for register in other._registers:
+            here = known.get(register.name, register)
+            if here.size != register.size:
+                raise ValueError(
+                    f"compose: register {register.name!r} has {count(register.size, 'bit')} there and "
+                    f"{count(here.size, 'bit')} here; say with bits=... which bits of this circuit are meant."
+                )
+        return {}, [register for register in other._registers if register.name not in known]
 
     def __add__(self, other: Circuit) -> Circuit:
         """This circuit, then `other`, as a new circuit."""
@@ -237,6 +268,7 @@ class Circuit(GateMethods):
                 f"repeat takes an integer >= 0, but {times} was given; power(-1) is the inverse."
             )
         result = Circuit(self._num_wires)
+        result._registers = list(self._registers)
         for _ in range(times):
             result.compose(self)
         return result
@@ -250,20 +282,32 @@ class Circuit(GateMethods):
         """A new circuit that undoes this one.
 
         Raises:
-            ValueError: if the circuit prepares a state with `initialize`, which no gate undoes.
+            ValueError: if the circuit prepares a state with `initialize`, measures, resets, or has blocks: no gate
+                undoes that.
 
         Example:
             >>> from jaxsim import Circuit
             >>> Circuit(2).s(0).rx(0.5, 1).inverse()
             Circuit(2 qubits, 2 gates: rx 1, sdg 1)
         """
+        lasting = next(
+            (i.gate for i in self._instructions if i.gate in OPERATIONS - {"barrier", "delay"}), None
+        )
+        if lasting is not None:
+            raise ValueError(
+                f"inverse: the circuit has {lasting}, which no gate undoes; take the inverse of the part without it."
+            )
         result = Circuit(self._num_wires)
+        result._registers = list(self._registers)
         expressions = dict(self._expressions)
         # Of each new angle: slots of old ones with their coefficients, and what is added.
         terms: list[list[tuple[int, float]]] = []
         offsets: list[float] = []
         adjoints: dict[tuple[str, int], Any] = {}
         for i in reversed(self._instructions):
+            if i.gate in OPERATIONS:
+                result._instructions.append(i)
+                continue
             place = None
             if i.operand is not None:
                 if (i.gate, i.operand) not in adjoints:
@@ -313,6 +357,13 @@ class Circuit(GateMethods):
         result._expressions = waiting
         result._structure = None
         return result
+
+    def deferred(self) -> Circuit:
+        """A circuit that measures at the end only and gives the same bits: measurements inside write fresh wires,
+        blocks become controlled gates; see `jaxsim.dynamic.deferred`."""
+        from jaxsim.dynamic.deferred import deferred
+
+        return deferred(self)
 
     # pictures and files ---------------------------------------------------------------------------------
 
@@ -364,13 +415,14 @@ class Circuit(GateMethods):
 
     def __reduce__(self) -> tuple[Any, ...]:
         leaves = jax.tree.map(np.asarray, (self.angles, self.operands))
-        return (_unflatten, (self.structure, leaves))
+        return (from_structure, (self.structure, leaves))
 
 
 # the pytree -------------------------------------------------------------------------------------------------
 
 
-def _unflatten(structure: Structure, leaves: Any) -> Circuit:
+def from_structure(structure: Structure, leaves: Any) -> Circuit:
+    """The circuit with this structure and these leaves: its angles, and a tuple of its operands."""
     angles, operands = leaves
     circuit = object.__new__(Circuit)
     circuit._num_wires = structure.num_wires
@@ -378,7 +430,9 @@ def _unflatten(structure: Structure, leaves: Any) -> Circuit:
     circuit._expressions = list(structure.expressions)
     circuit._angles = AngleVector(angles, structure.num_slots)
     circuit._operands = Operands(operands)
+    circuit._registers = list(structure.registers)
     circuit._structure = structure
+    circuit._open = 0
     return circuit
 
 
@@ -388,7 +442,7 @@ jax.tree_util.register_pytree_with_keys(
         ((jax.tree_util.GetAttrKey("angles"), c.angles), (jax.tree_util.GetAttrKey("operands"), c.operands)),
         c.structure,
     ),
-    _unflatten,
+    from_structure,
     lambda c: ((c.angles, c.operands), c.structure),
 )
 
@@ -401,3 +455,17 @@ def gate_name(instruction: Instruction) -> str:
     if not instruction.controls:
         return instruction.gate
     return gates.controlled(instruction.gate, instruction.controls).title
+
+
+def _depth(instructions: Iterable[Instruction]) -> int:
+    level: dict[int | Bit, int] = {}
+    for i in instructions:
+        shared = (*i.wires, *(bit for part in walk([i]) for bit in _bits_used(part)))
+        steps = 0 if i.gate in ("barrier", "delay") else max([1, *map(_depth, i.blocks)])
+        reached = steps + max((level.get(key, 0) for key in shared), default=0)
+        level.update(dict.fromkeys(shared, reached))
+    return max(level.values(), default=0)
+
+
+def _bits_used(i: Instruction) -> tuple[Bit, ...]:
+    return i.bits if i.condition is None else i.condition.bits

@@ -2,28 +2,29 @@
 
 The text is an object with the number of wires, the gates in time order, one a line, and the arrays that gates
 refer to. An angle is a number, or a list that describes an expression of parameters; an entry of a complex array
-is a pair [re, im].
+is a pair [re, im]. Circuits that measure have registers, too, and are of version 2.
 Whatever is read goes through the same checks as the calls that build a circuit.
 """
 
 from __future__ import annotations
 
 import json
+import operator
 from typing import Any
 
 import jax
 import numpy as np
 from jax.core import Tracer
 
-from jaxsim import gates
+from jaxsim import classical, gates
 from jaxsim.circuit import Circuit
 from jaxsim.parameters import from_json, to_json
-from jaxsim.structure import Instruction
+from jaxsim.structure import OPERATIONS, Instruction, walk
 
 __all__ = ["dumps", "loads"]
 
 _TYPE = "jaxsim.Circuit"
-_VERSION = 1
+_VERSION = 2
 
 
 def dumps(circuit: Circuit) -> str:
@@ -61,12 +62,17 @@ def dumps(circuit: Circuit) -> str:
     written: list[Any] = angles.tolist()
     for slot, expression in circuit.structure.expressions:
         written[slot] = to_json(expression)
-    kinds = {i.operand: gates.gate(i.gate).operand for i in circuit.instructions}
-    lines = [_gate_object(i, [written[slot] for slot in i.slots]) for i in circuit.instructions]
+    kinds = {
+        i.operand: gates.GATES[i.gate].operand for i in walk(circuit.instructions) if i.operand is not None
+    }
+    lines = [_object(i, written) for i in circuit.instructions]
     operands = [_array_list(kinds[k], operand) for k, operand in enumerate(circuit.operands)]
+    plain = circuit.structure.plain and not circuit.registers  # which older versions read
+    registers = json.dumps([(register.name, register.size) for register in circuit.registers])
     return (
-        f'{{\n "type": "{_TYPE}",\n "version": {_VERSION},\n "num_wires": {circuit.num_wires},\n'
-        f' "gates": {_lines(lines)},\n "operands": {_lines(operands)}\n}}'
+        f'{{\n "type": "{_TYPE}",\n "version": {1 if plain else 2},\n "num_wires": {circuit.num_wires},\n'
+        + ("" if plain else f' "registers": {registers},\n')
+        + f' "gates": {_lines(lines)},\n "operands": {_lines(operands)}\n}}'
     )
 
 
@@ -79,11 +85,19 @@ def _lines(items: list[Any]) -> str:
     )
 
 
-def _gate_object(instruction: Instruction, angles: list[Any]) -> dict[str, Any]:
+def _object(instruction: Instruction, angles: list[Any]) -> dict[str, Any]:
+    """A gate or an operation; `angles` are those of the whole circuit."""
+    i = instruction
+    if i.condition is not None:
+        blocks = [[_object(inner, angles) for inner in block] for block in i.blocks]
+        fields = {"gate": i.gate, "condition": classical.to_json(i.condition), "blocks": blocks}
+        return fields | ({"limit": i.limit} if i.limit else {})
+    if i.bits:
+        return {"gate": i.gate, "wires": i.wires, "bits": [(bit.register, bit.index) for bit in i.bits]}
     fields = {
         "gate": instruction.gate,
         "wires": instruction.wires,
-        "angles": angles,
+        "angles": [angles[slot] for slot in instruction.slots],
         "controls": instruction.controls,
         "label": instruction.label,
     }
@@ -137,6 +151,16 @@ def loads(text: str) -> Circuit:
         circuit = Circuit(data.get("num_wires"))  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
         raise ValueError(f"from_json: the circuit is damaged: {error}") from None
+    registers = data.get("registers", [])
+    if not isinstance(registers, list) or not all(isinstance(r, list) and len(r) == 2 for r in registers):
+        raise ValueError(
+            'from_json: the circuit is damaged: "registers" must be a list of pairs [name, size].'
+        )
+    try:
+        for name, size in registers:
+            circuit.register(name, operator.index(size))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"from_json: the circuit is damaged: {error}") from None
     arrays = _Arrays(operands)
     for position, fields in enumerate(instructions):
         try:
@@ -175,7 +199,52 @@ class _Arrays:
         return self.converted[index, is_complex]
 
 
+_OPERATION_FIELDS = {
+    "measure": {"gate", "wires", "bits"},
+    "reset": {"gate", "wires"},
+    "barrier": {"gate", "wires"},
+    "delay": {"gate", "wires", "label"},
+    "if_else": {"gate", "condition", "blocks"},
+    "while_loop": {"gate", "condition", "blocks", "limit"},
+}
+
+
+def _append_operation(circuit: Circuit, fields: dict[str, Any], arrays: _Arrays) -> None:
+    gate = fields["gate"]
+    if set(fields) != _OPERATION_FIELDS[gate]:
+        raise ValueError(
+            f"{gate} has {', '.join(sorted(_OPERATION_FIELDS[gate]))}, but here {', '.join(fields)}."
+        )
+    for key, kind in (("wires", list), ("bits", list), ("blocks", list), ("label", str), ("limit", int)):
+        if key in fields and type(fields[key]) is not kind:
+            raise ValueError(f"{key!r} must be of type {kind.__name__}, but is {fields[key]!r:.100}.")
+    match gate:
+        case "measure":
+            pairs = [pair for pair in fields["bits"] if isinstance(pair, list) and len(pair) == 2]
+            circuit.measure(fields["wires"], [classical.from_json(["bit", *pair]) for pair in pairs])
+        case "reset" | "barrier":
+            getattr(circuit, gate)(fields["wires"])
+        case "delay":
+            duration, _, unit = fields["label"].partition(" ")
+            circuit.delay(float(duration), fields["wires"], unit)
+        case _:
+            condition, blocks = classical.from_json(fields["condition"]), fields["blocks"]
+            if not 1 <= len(blocks) <= 1 + (gate == "if_else"):
+                raise ValueError(f"{gate} does not have {len(blocks)} blocks.")
+            for number, block in enumerate(blocks):
+                if gate == "while_loop":
+                    opened = circuit.while_(condition, max_iterations=fields["limit"])
+                else:
+                    opened = circuit.else_() if number else circuit.if_(condition)
+                with opened:
+                    for inner in block:
+                        _append(circuit, inner, arrays)
+
+
 def _append(circuit: Circuit, fields: Any, arrays: _Arrays) -> None:
+    if isinstance(fields, dict) and str(fields.get("gate")) in OPERATIONS:
+        _append_operation(circuit, fields, arrays)
+        return
     known = {"gate": str, "wires": list, "angles": list, "controls": int, "label": str, "operand": int}
     if not isinstance(fields, dict) or not {"gate", "wires"} <= set(fields) <= set(known):
         raise ValueError(f"a gate is an object with {', '.join(known)}, but it is {fields!r:.100}.")

@@ -19,6 +19,7 @@ from jaxsim.compilation import compiler_options
 from jaxsim.compiled_circuits import CompiledCircuits
 from jaxsim.lowering.forms import described, lowered_form
 from jaxsim.observables import PauliSum
+from jaxsim.terminal import unmeasured
 
 __all__ = ["CompiledCircuit", "compile"]
 
@@ -229,7 +230,7 @@ def compile(
     if isinstance(circuit, Circuit):
         if observable is not None and not isinstance(observable, PauliSum):
             observable = tuple(observable)
-        return CompiledCircuit(circuit.copy(), observable, options)
+        return CompiledCircuit(unmeasured("compile", circuit).copy(), observable, options)
     if not isinstance(circuit, list | tuple):
         raise TypeError(
             f"compile takes a Circuit or a list of them, but a {type(circuit).__name__} was given."
@@ -248,4 +249,5 @@ def compile(
                 f"compile: {len(circuit)} circuits take one observable for all, or {len(circuit)}, but "
                 f"{len(observables)} were given."
             )
-    return CompiledCircuits([item.copy() for item in circuit], observables, options)
+    circuits = [unmeasured("compile", item).copy() for item in circuit]
+    return CompiledCircuits(circuits, observables, options)

@@ -45,7 +45,8 @@ def draw(circuit: Circuit, output: str = "text", *, fold: int | None = None) -> 
     """The circuit as a picture: wires as lines, gates as boxes and marks, time from left to right.
 
     Gates are shown as early as possible. Angles are in radians; values that JAX traces appear as a dot. Of circuits
-    longer than 2,000 gates the first ones are drawn.
+    longer than 2,000 gates the first ones are drawn. Registers are double lines, which say into which bit a
+    measurement (M) goes.
 
     Args:
         circuit: any circuit.
@@ -94,7 +95,9 @@ def svg(circuit: Circuit) -> str:
 
 UP, RIGHT, DOWN, LEFT = 1, 2, 4, 8
 _STROKES = " ╵╶└╷│┌├╴┘─┴┐┤┬┼"
-_MARKS = {"control": "●", "not": "⊕", "swap": "×"}
+_MARKS = {"control": "●", "not": "⊕", "swap": "×", "barrier": "░", "condition": "■"}
+_DOUBLE = str.maketrans("─┴┬┼", "═╧╤╪")
+"""Registers are double lines."""
 
 
 def _text(picture: Picture) -> TextDrawing:
@@ -118,7 +121,9 @@ def _line(picture: Picture, columns: list[Column], *, first: bool, last: bool) -
     for row, cells in enumerate(strokes):
         wire = row % 2 == 1
         start = picture.labels[row // 2] if wire else " " * len(picture.labels[0])
-        body = "".join(letters.get((row, x), _STROKES[cell]) for x, cell in enumerate(cells))
+        register = wire and row // 2 >= picture.num_wires
+        drawn = [_STROKES[cell].translate(_DOUBLE) if register else _STROKES[cell] for cell in cells]
+        body = "".join(letters.get((row, x), stroke) for x, stroke in enumerate(drawn))
         more = ("" if last else "»") if wire else ""
         lines.append((start if first or not wire else start[:-1] + "«") + body + more)
     blank = {0, len(lines) - 1}
@@ -130,8 +135,9 @@ def _strokes_of(glyph: Glyph, column: Column, strokes: list[list[int]]) -> None:
     middle = (left + right) // 2
     for above, below in glyph.joints:
         # A box ends in the row below its last wire and begins in the row above its first.
-        start = 2 * above + 1 + (above not in glyph.marks)
-        end = 2 * below + 1 - (below not in glyph.marks)
+        single = (*glyph.marks, *glyph.bits)
+        start = 2 * above + 1 + (above not in single)
+        end = 2 * below + 1 - (below not in single)
         for row in range(start, end):
             strokes[row][middle] |= DOWN
             strokes[row + 1][middle] |= UP
@@ -156,6 +162,9 @@ def _letters_of(glyph: Glyph, column: Column, letters: dict[tuple[int, int], str
     middle = column.start + (column.width - 1) // 2
     for wire, mark in glyph.marks.items():
         letters[2 * wire + 1, middle] = _MARKS[mark]
+    for wire, bit in glyph.bits.items():
+        for k, letter in enumerate(bit):
+            letters[2 * wire + 1, middle - (len(bit) - 1) // 2 + k] = letter
     if glyph.box is None:
         return
     left = column.start + 1 + glyph.port_width

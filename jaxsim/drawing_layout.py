@@ -1,25 +1,27 @@
 """What a drawing of a circuit shows, and in which column; how it looks is left to text, SVG and matplotlib.
 
-Gates are packed greedily to the left. Widths are in characters; lines of columns are folded at a width.
+Gates are packed greedily to the left. Widths are in characters; lines of columns are folded at a width. Registers of
+classical bits are rows below the wires. A block of `if_` or `while_` stands between two boxes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jax.core import Tracer
 
 from jaxsim import gates
+from jaxsim.structure import OPERATIONS, Instruction, walk
 
 if TYPE_CHECKING:
     from jaxsim.circuit import Circuit
-    from jaxsim.structure import Instruction
+    from jaxsim.classical import Bit
 
 __all__ = ["MAX_GATES", "Column", "Glyph", "Picture", "angle_text", "layout"]
 
@@ -50,7 +52,7 @@ _CAPTIONS = {
 _TARGET_MARKS = {"x": "not", "z": "control", "swap": "swap"}
 """Base rows that are drawn as marks on their targets (x and z only under controls)."""
 
-Mark = Literal["control", "not", "swap"]
+Mark = Literal["control", "not", "swap", "barrier", "condition"]
 
 
 @dataclass(frozen=True)
@@ -61,20 +63,23 @@ class Glyph:
         caption: the text in the box.
         box: first and last wire that the box covers; None if there is no box.
         ports: for each wire that enters the box, what is written there ("" for nothing).
-        marks: marks on single wires, outside the box.
-        kind: what the gate carries.
+        marks: marks on single wires or registers, outside the box.
+        kind: what the gate carries; "classical" is what measures or depends on it.
+        bits: what is written on registers.
     """
 
     caption: str
     box: tuple[int, int] | None
     ports: dict[int, str]
     marks: dict[int, Mark]
-    kind: Literal["fixed", "angles", "array"]
+    kind: Literal["fixed", "angles", "array", "classical"]
+    bits: dict[int, str] = field(default_factory=dict)
 
     @property
     def width(self) -> int:
         """Characters across."""
-        return 1 if self.box is None else len(self.caption) + self.port_width + 4
+        least = max(map(len, self.bits.values()), default=1)
+        return least if self.box is None else max(least, len(self.caption) + self.port_width + 4)
 
     @property
     def port_width(self) -> int:
@@ -84,11 +89,13 @@ class Glyph:
     @property
     def stretches(self) -> list[tuple[int, int]]:
         """First and last wire of the box and of every mark, from top to bottom."""
-        return sorted([(wire, wire) for wire in self.marks] + ([self.box] if self.box else []))
+        return sorted([(wire, wire) for wire in (*self.marks, *self.bits)] + ([self.box] if self.box else []))
 
     @property
     def joints(self) -> list[tuple[int, int]]:
         """Pairs of wires between which the vertical line runs."""
+        if "barrier" in self.marks.values():
+            return []
         return [(above[1], below[0]) for above, below in pairwise(self.stretches)]
 
 
@@ -115,14 +122,16 @@ class Picture:
     """A circuit laid out.
 
     Attributes:
-        labels: names of the wires, of equal length.
+        labels: names of the wires, then of the registers, of equal length.
         lines: the columns, folded into lines.
         notes: sentences to be written below.
+        num_wires: how many of the rows are wires.
     """
 
     labels: tuple[str, ...]
     lines: list[list[Column]]
     notes: tuple[str, ...]
+    num_wires: int
 
 
 def angle_text(angle: float) -> str:
@@ -143,16 +152,10 @@ def angle_text(angle: float) -> str:
 
 def layout(circuit: Circuit, fold: int) -> Picture:
     """The picture of a circuit, folded at so many characters (-1: not at all)."""
-    text_of = _angle_texts(circuit)
     columns: list[Column] = []
-    reached = [0] * circuit.num_wires
+    reached = [0] * (circuit.num_wires + len(circuit.registers))
     phases: list[str] = []
-    for instruction in circuit.instructions[:MAX_GATES]:
-        texts = [text_of(slot) for slot in instruction.slots]
-        if not instruction.wires:
-            phases.extend(texts)
-            continue
-        glyph = _glyph(instruction, texts)
+    for glyph in islice(_Glyphs(circuit).of(circuit.instructions, phases), MAX_GATES):
         span = range(glyph.stretches[0][0], glyph.stretches[-1][1] + 1)
         place = max(reached[wire] for wire in span)
         for wire in span:
@@ -161,12 +164,15 @@ def layout(circuit: Circuit, fold: int) -> Picture:
             columns.append(Column())
         columns[place].glyphs.append(glyph)
     labels = [f"q{wire}: " for wire in range(circuit.num_wires)]
+    labels += [f"{register.name}[{register.size}]: " for register in circuit.registers]
     longest = max(map(len, labels))
     notes = [f"global phase: {' + '.join(phases)}"] if phases else []
-    if len(circuit) > MAX_GATES:
-        notes.append(f"The first {MAX_GATES:,} of {len(circuit):,} gates are drawn.")
+    number = sum(1 for _ in walk(circuit.instructions))
+    if number > MAX_GATES:
+        notes.append(f"The first {MAX_GATES:,} of {number:,} gates are drawn.")
     room = math.inf if fold == -1 else fold - longest
-    return Picture(tuple(label.rjust(longest) for label in labels), _folded(columns, room), tuple(notes))
+    lines = _folded(columns, room)
+    return Picture(tuple(label.rjust(longest) for label in labels), lines, tuple(notes), circuit.num_wires)
 
 
 def _folded(columns: list[Column], room: float) -> list[list[Column]]:
@@ -195,6 +201,56 @@ def _angle_texts(circuit: Circuit) -> Callable[[int], str]:
         return text if len(text) <= MAX_ANGLE_TEXT else text[: MAX_ANGLE_TEXT - 1] + "…"
 
     return text_of
+
+
+class _Glyphs:
+    """Instructions as glyphs."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.text_of = _angle_texts(circuit)
+        self.num_wires = circuit.num_wires
+        self.row_of = {r.name: circuit.num_wires + k for k, r in enumerate(circuit.registers)}
+
+    def of(self, instructions: Iterable[Instruction], phases: list[str]) -> Iterator[Glyph]:
+        """The glyphs of instructions; global phases are appended to `phases`."""
+        for i in instructions:
+            texts = [self.text_of(slot) for slot in i.slots]
+            if i.condition is not None:
+                yield from self.block(i, phases)
+            elif i.gate in OPERATIONS:
+                yield self.operation(i)
+            elif i.wires:
+                yield _glyph(i, texts)
+            else:
+                phases.extend(texts)
+
+    def operation(self, i: Instruction) -> Glyph:
+        if i.gate == "barrier":
+            return Glyph("", None, {}, dict.fromkeys(i.wires, "barrier"), "fixed")
+        (wire,) = i.wires
+        caption = {"measure": "M", "reset": "|0⟩"}.get(i.gate, f"delay {i.label}")
+        bits = {self.row_of[bit.register]: str(bit.index) for bit in i.bits}
+        kind = "fixed" if i.gate == "delay" else "classical"
+        return Glyph(caption, (wire, wire), {wire: ""}, {}, kind, bits)
+
+    def block(self, i: Instruction, phases: list[str]) -> Iterator[Glyph]:
+        assert i.condition is not None
+        loop = f", at most {i.limit} times" if i.limit else ""
+        yield self.side(f"{'while' if loop else 'if'} {i.condition}{loop}", i, i.condition.bits)
+        for number, block in enumerate(i.blocks):
+            if number:
+                yield self.side("else", i)
+            inside: list[str] = []
+            yield from self.of(block, inside)
+            phases.extend(f"{text} (in a block)" for text in inside)
+        yield self.side("end", i)
+
+    def side(self, caption: str, i: Instruction, bits: tuple[Bit, ...] = ()) -> Glyph:
+        """One of the boxes between which a block stands."""
+        box = (min(i.wires), max(i.wires)) if i.wires else (0, self.num_wires - 1)
+        ports = dict.fromkeys(range(box[0], box[1] + 1), "")
+        rows: dict[int, Any] = {self.row_of[bit.register]: "condition" for bit in bits}
+        return Glyph(caption, box, ports, rows, "classical")
 
 
 def _glyph(instruction: Instruction, angles: list[str]) -> Glyph:

@@ -20,11 +20,12 @@ BOX_HEIGHT = 30
 MARGIN = 14
 FONT_SIZE = 13
 SMALL_FONT_SIZE = 10
-RADIUS = {"control": 4.5, "not": 7.5, "swap": 5.5}
+RADIUS = {"control": 4.5, "not": 7.5, "swap": 5.5, "barrier": 4.5, "condition": 4.5}
+GAP = 3
 
 INK = "#333333"
 PAPER = "#ffffff"
-FILL = {"fixed": "#ffffff", "angles": "#dcebfb", "array": "#fdebd2"}
+FILL = {"fixed": "#ffffff", "angles": "#dcebfb", "array": "#fdebd2", "classical": "#e4efe1"}
 
 
 class Line(NamedTuple):
@@ -85,7 +86,8 @@ def _shapes(picture: Picture) -> Iterator[Shape]:
         for wire, label in enumerate(picture.labels):
             y = top + SPACING * wire
             yield Text(left - CHARACTER, y, label.strip(), "end")
-            yield Line(left - CHARACTER / 2, y, end, y)
+            offsets = (0,) if wire < picture.num_wires else (-GAP / 2, GAP / 2)
+            yield from (Line(left - CHARACTER / 2, y + offset, end, y + offset) for offset in offsets)
         for column in line:
             x = left + CHARACTER * (column.start + column.width / 2)
             for glyph in column.glyphs:
@@ -99,18 +101,23 @@ def _shapes_of(glyph: Glyph, x: float, top: float) -> Iterator[Shape]:
     def level(wire: float) -> float:
         return top + SPACING * wire
 
-    if len(glyph.stretches) > 1:
+    if glyph.joints:
         yield Line(x, level(glyph.stretches[0][0]), x, level(glyph.stretches[-1][1]))
     for wire, mark in glyph.marks.items():
         y, r = level(wire), RADIUS[mark]
         if mark == "swap":
             yield Line(x - r, y - r, x + r, y + r)
             yield Line(x - r, y + r, x + r, y - r)
+        elif mark == "barrier":
+            yield Box(x - r, y - SPACING / 2, 2 * r, SPACING, FILL["classical"])
         else:
-            yield Disc(x, y, r, INK if mark == "control" else PAPER)
+            yield Disc(x, y, r, PAPER if mark == "not" else INK)
         if mark == "not":
             yield Line(x - r, y, x + r, y)
             yield Line(x, y - r, x, y + r)
+    for row, bit in glyph.bits.items():
+        yield Disc(x, level(row), RADIUS["control"], INK)
+        yield Text(x + 2 * GAP, level(row) + SMALL_FONT_SIZE, bit, "start", SMALL_FONT_SIZE)
     if glyph.box is not None:
         first, last = glyph.box
         width = CHARACTER * (glyph.width - 1)

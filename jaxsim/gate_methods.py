@@ -39,6 +39,7 @@ class GateMethods:
     _angles: AngleVector
     _operands: Operands
     _structure: Structure | None
+    _open: int
 
     if TYPE_CHECKING:
 
@@ -113,7 +114,10 @@ class GateMethods:
         return self
 
     def _check_untouched(self, wires: tuple[int, ...]) -> None:
-        touched = {w for i in self._instructions for w in i.wires}.intersection(wires)
+        if self._open:
+            raise ValueError("initialize prepares a state before everything else, so it stands in no block.")
+        acting = (i for i in self._instructions if i.gate not in ("barrier", "delay"))
+        touched = {w for i in acting for w in i.wires}.intersection(wires)
         if touched:
             raise ValueError(
                 f"initialize: wire {min(touched)} has been acted on already; prepare a state before any gate on "

@@ -2,6 +2,9 @@
 
 All work on circuits whose parameters have values, numbers or JAX values alike, inside and outside `jit`,
 `grad`, `vmap`, `jvp` and their nestings. The state's dtype is complex64 unless `dtype` says otherwise.
+
+Of a circuit that measures at the end, states and expectation values are those before it measures; shots, counts and
+probabilities are those of its classical bits. Circuits that go on after a measurement are the subject of `dynamic`.
 """
 
 from __future__ import annotations
@@ -17,9 +20,12 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Complex, Float, UInt8
 
-from jaxsim import batch, kernels, sampling
+from jaxsim import batch, dynamic, kernels, sampling
 from jaxsim.batch import Lowered
 from jaxsim.circuit import Circuit
+from jaxsim.classical import Register
+from jaxsim.counts_keys import Layout, codes_of_bits, keys
+from jaxsim.dynamic import Terminal, unmeasured
 from jaxsim.leaves import known
 from jaxsim.lowering.observable import apply
 from jaxsim.observables import PauliSum
@@ -61,7 +67,27 @@ def _lower(
 ) -> Lowered:
     # Derivatives by an initial state are JAX's own, which want lengths compiled in.
     exact = True if isinstance(initial_state, Tracer) else None
-    return batch.lower(_closed(name, circuit), observable, exact=exact, absorb=True, **options)
+    gates = unmeasured(name, _closed(name, circuit), fresh=initial_state is None)
+    return batch.lower(gates, observable, exact=exact, absorb=True, **options)
+
+
+def _deferred(name: str, circuit: Circuit, initial_state: Any, wanted: bool) -> tuple[Circuit, Any]:
+    """The circuit, rewritten to measure at the end if that is wanted, and its initial state."""
+    if not wanted:
+        return circuit, initial_state
+    wide = dynamic.deferred(_closed(name, circuit), fresh=initial_state is None)
+    if initial_state is not None:
+        if np.shape(initial_state) != (2**circuit.num_wires,):
+            raise ValueError(
+                f"{name}: initial_state must have shape ({2**circuit.num_wires},) for {circuit.num_wires} qubits, but "
+                f"has shape {np.shape(initial_state)}."
+            )
+        initial_state = jnp.pad(initial_state, (0, 2**wide.num_wires - 2**circuit.num_wires))
+    return wide, initial_state
+
+
+def _traced(*values: Any) -> bool:
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(values))
 
 
 def _no_values(row: Lowered) -> np.ndarray:
@@ -153,6 +179,17 @@ def _samples(row: Lowered, initial_state: Any, key: Array, shots: int) -> Array:
 
 
 @jax.jit
+def _arranged(bits: Array, columns: Array) -> Array:
+    """Column k is column ``columns[k]`` of the bits; 0 where that is -1."""
+    return jnp.where((columns >= 0)[None], bits[:, columns], 0).astype(jnp.uint8)
+
+
+@partial(jax.jit, static_argnames=("size",))
+def _scattered(p: Array, outcomes: Array, size: int) -> Array:
+    return jnp.zeros(size, p.dtype).at[outcomes].set(p, unique_indices=True)
+
+
+@jax.jit
 def _columns(row: Lowered) -> Array:
     basis = jnp.eye(2**row.num_wires, dtype=row.dtype)
     return jax.vmap(lambda column: batch.row_state(row, jnp.zeros(0), column))(basis).T
@@ -219,8 +256,10 @@ def unitary(circuit: Circuit, *, dtype: Any = None, engine: str = "auto") -> Com
     """The circuit's matrix, (2**n, 2**n), global phase included.
 
     Raises:
-        ValueError: more than 13 qubits, or a circuit that prepares a state with `initialize`.
+        ValueError: more than 13 qubits, or a circuit that prepares a state with `initialize`, or measures.
     """
+    if isinstance(circuit, Circuit) and any(i.gate in ("measure", "reset") for i in circuit.instructions):
+        raise ValueError("unitary: a circuit that measures or resets has no matrix.")
     row = _lower("unitary", circuit, dtype=dtype, engine=engine)
     if circuit.num_wires > MAX_UNITARY_WIRES:
         raise ValueError(
@@ -256,6 +295,7 @@ def expectation(
     dtype: Any = None,
     engine: str = "auto",
     diff: str = "adjoint",
+    deferred: bool = False,
 ) -> Float[Array, " outputs"]:
     """Expectation value of an observable, or of several on one run of the circuit.
 
@@ -267,9 +307,12 @@ def expectation(
         engine: as for `compile`.
         diff: "adjoint" differentiates by undoing the circuit, in memory flat in depth and in every mode;
             "backprop" is JAX's own.
+        deferred: whether a circuit that goes on after a measurement is taken as `Circuit.deferred` rewrites it. The
+            result is the mean over all outcomes, exact and differentiable.
 
     Raises:
-        ValueError: unbound parameters, observable on wires that the circuit lacks, complex coefficients.
+        ValueError: unbound parameters, observable on wires that the circuit lacks, complex coefficients, a circuit that
+            goes on after a measurement.
 
     Example:
         >>> import jax, jaxsim as js
@@ -277,6 +320,7 @@ def expectation(
         >>> round(float(jax.grad(energy)(0.5)), 4)  # -sin(0.5)
         -0.4794
     """
+    circuit, initial_state = _deferred("expectation", circuit, initial_state, deferred)
     row = _lower(
         "expectation", circuit, observable, initial_state=initial_state, dtype=dtype, engine=engine, diff=diff
     )
@@ -290,9 +334,11 @@ def variance(
     initial_state: Any = None,
     dtype: Any = None,
     engine: str = "auto",
+    deferred: bool = False,
 ) -> Float[Array, " outputs"]:
     """Variance <H**2> - <H>**2 of an observable (a scalar) or of m of them ((m,)); arguments as for
     `expectation`."""
+    circuit, initial_state = _deferred("variance", circuit, initial_state, deferred)
     row = _lower("variance", circuit, observable, initial_state=initial_state, dtype=dtype, engine=engine)
     return _variances(row, batch.check_initial_state("variance", initial_state, row))
 
@@ -307,18 +353,61 @@ def probabilities(
     initial_state: Any = None,
     dtype: Any = None,
     engine: str = "auto",
+    deferred: bool = False,
 ) -> Float[Array, " outcomes"]:
-    """Probabilities of the outcomes on `wires` (all by default), (2**k,); bit k of an outcome is
-    ``wires[k]``.
+    """Probabilities of the outcomes that `sample` draws, (2**k,): of qubits, or of classical bits.
+
+    Args:
+        circuit: without open parameters.
+        wires: bit k of an outcome is ``wires[k]``. By default all qubits; if the circuit has registers, its
+            classical bits, register after register.
+        initial_state: (2**n,) complex to start from instead of |0...0>.
+        dtype: complex64 (default) or complex128, of the state; the result is its real counterpart.
+        engine: as for `compile`.
+        deferred: as for `expectation`; needed for derivatives, and inside `jit`, if the circuit goes on after a
+            measurement. Otherwise every branch of such a circuit is followed.
 
     Example:
         >>> import jaxsim as js
         >>> js.probabilities(js.Circuit(2).h(0).cx(0, 1), [1]).round(4).tolist()
         [0.5, 0.5]
+        >>> js.probabilities(js.Circuit(1).h(0).measure(0).x(0).measure(0)).round(4).tolist()
+        [0.0, 0.5, 0.5, 0.0]
     """
-    row = _lower("probabilities", circuit, initial_state=initial_state, dtype=dtype, engine=engine)
+    circuit, initial_state = _deferred("probabilities", circuit, initial_state, deferred)
+    options = {"initial_state": initial_state, "dtype": dtype, "engine": engine}
+    classical = wires is None and bool(_closed("probabilities", circuit).registers)
+    terminal = dynamic.split_terminal(circuit, fresh=initial_state is None)
+    if terminal is None:
+        if _traced(circuit, initial_state):
+            unmeasured("probabilities", circuit)  # raises
+        measured, bits = (circuit, None) if classical else _measuring("probabilities", circuit, wires)
+        exact = dynamic.bit_probabilities(measured, bits, **options)
+        return jnp.asarray(exact, batch.real_dtype(batch.check_dtype(dtype)))
+    if classical:
+        return _bit_probabilities(terminal, circuit.num_bits, options)
+    row = _lower("probabilities", circuit, **options)
     chosen = _chosen_wires("probabilities", wires, circuit.num_wires)
     return _probabilities(row, batch.check_initial_state("probabilities", initial_state, row), chosen)
+
+
+def _bit_probabilities(terminal: Terminal, num_bits: int, options: dict[str, Any]) -> Array:
+    dynamic.check_distribution(num_bits)
+    wires = tuple(sorted(set(terminal.wires)))
+    p = probabilities(terminal.circuit, wires, **options) if wires else jnp.ones(1)
+    outcomes = np.arange(len(p))
+    places = [(wires.index(wire), bit) for wire, bit in zip(terminal.wires, terminal.bits)]
+    indices = sum(((outcomes >> place & 1) << bit for place, bit in places), np.zeros_like(outcomes))
+    return p if np.array_equal(indices, np.arange(2**num_bits)) else _scattered(p, indices, 2**num_bits)
+
+
+def _measuring(name: str, circuit: Circuit, wires: Sequence[int] | None) -> tuple[Circuit, range]:
+    """The circuit with wires measured at its end, and the numbers of the bits that they are measured into."""
+    chosen = _chosen_wires(name, wires, circuit.num_wires)
+    own = max((register.name for register in circuit.registers), key=len, default="") + "_"
+    result = circuit.copy()
+    result.measure(chosen, result.register(own, len(chosen)))
+    return result, range(circuit.num_bits, result.num_bits)
 
 
 def sample(
@@ -331,29 +420,57 @@ def sample(
     dtype: Any = None,
     engine: str = "auto",
 ) -> UInt8[Array, "shots wires"]:
-    """Measurement outcomes: (shots, k) bits, column k is ``wires[k]``.
+    """Measurement outcomes: (shots, k) bits, column k is ``wires[k]``, or classical bit k.
 
     With one key, the first outcomes are the same for any larger number of shots. Needs memory for the state
     and for the result, never for shots x 2**n.
+
+    If the circuit goes on after a measurement, shots that have measured the same share a state; inside `jit` every shot
+    has its own, in blocks. Then it has no derivative: `grad` raises.
 
     Args:
         circuit: without open parameters.
         key: ``jax.random.key(seed)``.
         shots: a positive integer.
-        wires: which qubits; all of them by default.
+        wires: which qubits. By default all of them; if the circuit has registers, its classical bits, register after
+            register, 0 where nothing was measured.
 
     Example:
         >>> import jax, jaxsim as js
         >>> bits = js.sample(js.Circuit(2).h(0).cx(0, 1), jax.random.key(0), 100)
         >>> bits.shape, bool((bits[:, 0] == bits[:, 1]).all())
         ((100, 2), True)
+        >>> bits = js.sample(js.Circuit(1).h(0).measure(0).x(0).measure(0), jax.random.key(0), 100)
+        >>> bits.shape, bool((bits[:, 0] != bits[:, 1]).all())
+        ((100, 2), True)
     """
-    row = _lower("sample", circuit, initial_state=initial_state, dtype=dtype, engine=engine)
-    chosen = _chosen_wires("sample", wires, circuit.num_wires)
     shots = _positive_shots("sample", shots)
     _check_key("sample", key)
+    options = {"initial_state": initial_state, "dtype": dtype, "engine": engine}
+    classical = wires is None and bool(_closed("sample", circuit).registers)
+    terminal = dynamic.split_terminal(circuit, fresh=initial_state is None)
+    if terminal is None:
+        measured, numbers = (circuit, None) if classical else _measuring("sample", circuit, wires)
+        bits = _dynamic_samples(measured, key, shots, options)
+        return bits if numbers is None else bits[:, np.array(numbers)]
+    if classical:
+        bits = sample(terminal.circuit, key, shots, **options)
+        columns = np.full(circuit.num_bits, -1, np.int32)
+        columns[list(terminal.bits)] = terminal.wires
+        return bits if np.array_equal(columns, np.arange(bits.shape[1])) else _arranged(bits, columns)
+    row = _lower("sample", circuit, **options)
+    chosen = _chosen_wires("sample", wires, circuit.num_wires)
     bits = _samples(row, batch.check_initial_state("sample", initial_state, row), key, shots)
     return bits if chosen == tuple(range(circuit.num_wires)) else bits[:, np.array(chosen)]
+
+
+def _dynamic_samples(circuit: Circuit, key: Array, shots: int, options: dict[str, Any]) -> Array:
+    words = jax.random.key_data(key)
+    if words.shape != (2,):  # not threefry
+        words = jax.random.bits(key, (2,), jnp.uint32)
+    if _traced(circuit, words, options["initial_state"]):
+        return dynamic.sample_traced(circuit, words, shots, **options)
+    return jnp.asarray(dynamic.sample_dynamic([circuit], np.asarray(words)[None], shots, **options)[0])
 
 
 def counts(
@@ -361,21 +478,30 @@ def counts(
 ) -> dict[str, int]:
     """How often each outcome occurs: strings with ``wires[0]`` rightmost, most frequent first.
 
+    If the circuit has registers and no wires are given, the keys are those of Qiskit: a word for each register, the one
+    that was added last leftmost, bit 0 of each rightmost.
+
     Not for use under `jit`: the result is a Python dictionary. Arguments as for `sample`.
 
     Example:
         >>> import jax, jaxsim as js
         >>> js.counts(js.Circuit(2).x(1), jax.random.key(0), 100)
         {'10': 100}
+        >>> c = js.Circuit(2).x(1)
+        >>> a, b = c.register("a", 1), c.register("b", 2)
+        >>> js.counts(c.measure([0, 1], b), jax.random.key(0), 100)
+        {'10 0': 100}
     """
     bits = known(sample(circuit, key, shots, wires, **options))
     if bits is None:
         raise TypeError(
             "counts gives a Python dictionary, which jit, vmap and grad do not take; use sample there."
         )
-    outcomes, numbers = np.unique(bits[:, ::-1], axis=0, return_counts=True)
-    order = np.lexsort((np.arange(len(numbers)), -numbers))
-    return {"".join(map(str, outcomes[k])): int(numbers[k]) for k in order}
+    registers = circuit.registers if wires is None and circuit.registers else (Register("c", bits.shape[1]),)
+    places = tuple((k, k) for k in range(bits.shape[1]))
+    codes, numbers = np.unique(codes_of_bits(bits), return_counts=True)
+    words = keys(Layout(places, tuple(register.size for register in registers)), codes)
+    return {words[k]: int(numbers[k]) for k in np.argsort(-numbers, kind="stable")}
 
 
 # subsystems -------------------------------------------------------------------------------------------------

@@ -8,23 +8,32 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from jaxsim.classical import Bit, Condition, Register
 from jaxsim.parameters import Expression, Parameter
 
-__all__ = ["Instruction", "Structure"]
+__all__ = ["OPERATIONS", "Instruction", "Structure", "moved", "walk"]
+
+OPERATIONS = frozenset({"measure", "reset", "barrier", "delay", "if_else", "while_loop"})
+"""What a circuit may do besides applying gates of the table."""
 
 
 class Instruction(NamedTuple):
-    """One gate of a circuit.
+    """One gate or operation of a circuit.
 
     Attributes:
-        gate: name of a row of the gate table.
+        gate: name of a row of the gate table, or of one of the `OPERATIONS`.
         wires: the wires it acts on, controls first.
         slots: positions of its angles in the circuit's angle vector.
         controls: leading control wires in addition to those that the row itself has.
-        label: Pauli word of a `pauli_rotation` (character k acts on target wire k), else empty.
+        label: Pauli word of a `pauli_rotation` (character k acts on target wire k), duration of a delay, else empty.
         operand: position of its array among the circuit's operands, or None.
+        bits: the classical bits that a measurement writes, one for each wire.
+        condition: of an `if_else` or a `while_loop`.
+        blocks: what happens if the condition holds, and for an `if_else` what else.
+        limit: the most times that a `while_loop` runs.
     """
 
     gate: str
@@ -33,6 +42,45 @@ class Instruction(NamedTuple):
     controls: int = 0
     label: str = ""
     operand: int | None = None
+    bits: tuple[Bit, ...] = ()
+    condition: Condition | None = None
+    blocks: tuple[tuple[Instruction, ...], ...] = ()
+    limit: int = 0
+
+
+def walk(instructions: Iterable[Instruction]) -> Iterator[Instruction]:
+    """All instructions, each before those in its blocks."""
+    for i in instructions:
+        yield i
+        for block in i.blocks:
+            yield from walk(block)
+
+
+def moved(
+    i: Instruction, wires: Sequence[int], shift: int, places: Sequence[int], bits: Mapping[Bit, Bit]
+) -> Instruction:
+    """The instruction in another circuit.
+
+    Args:
+        i: the instruction.
+        wires: for each wire what it is called there.
+        shift: how much later its angles come.
+        places: for each operand its position there.
+        bits: bits that are called otherwise there.
+    """
+    if i.gate not in OPERATIONS:
+        return i._replace(
+            wires=tuple(wires[w] for w in i.wires),
+            slots=tuple(shift + s for s in i.slots),
+            operand=None if i.operand is None else places[i.operand],
+        )
+    condition = i.condition
+    return i._replace(
+        wires=tuple(wires[w] for w in i.wires),
+        bits=tuple(bits.get(bit, bit) for bit in i.bits),
+        condition=condition.renamed(bits) if condition is not None and bits else condition,
+        blocks=tuple(tuple(moved(j, wires, shift, places, bits) for j in block) for block in i.blocks),
+    )
 
 
 class Structure:
@@ -44,6 +92,8 @@ class Structure:
         expressions: pairs (slot, expression) of the angles that wait for a value.
         num_slots: length of the angle vector.
         num_operands: number of array operands.
+        registers: of classical bits, in the order in which they were added.
+        plain: whether there are gates only.
     """
 
     __slots__ = (
@@ -55,6 +105,8 @@ class Structure:
         "num_slots",
         "num_wires",
         "parameters",
+        "plain",
+        "registers",
     )
 
     num_wires: int
@@ -63,6 +115,8 @@ class Structure:
     num_slots: int
     num_operands: int
     parameters: tuple[Parameter, ...]
+    registers: tuple[Register, ...]
+    plain: bool
     _hash: int
 
     def __new__(
@@ -72,14 +126,17 @@ class Structure:
         expressions: tuple[tuple[int, Expression], ...],
         num_slots: int,
         num_operands: int,
+        registers: tuple[Register, ...] = (),
     ) -> Structure:
-        key = (num_wires, instructions, expressions, num_slots, num_operands)
+        key = (num_wires, instructions, expressions, num_slots, num_operands, registers)
         with _LOCK:
             known = _INTERNED.get(key)
             if known is not None:
                 return known
             self = object.__new__(cls)
-            self.num_wires, self.instructions, self.expressions, self.num_slots, self.num_operands = key
+            self.num_wires, self.instructions, self.expressions, self.num_slots, self.num_operands = key[:5]
+            self.registers = registers
+            self.plain = all(i.gate not in OPERATIONS for i in instructions)
             found = {p for _, expression in expressions for p in expression.parameters}
             self.parameters = tuple(sorted(found, key=lambda p: p.sort_key))
             self._hash = hash(key)
@@ -95,7 +152,14 @@ class Structure:
     def __reduce__(self) -> tuple[Any, ...]:
         return (
             Structure,
-            (self.num_wires, self.instructions, self.expressions, self.num_slots, self.num_operands),
+            (
+                self.num_wires,
+                self.instructions,
+                self.expressions,
+                self.num_slots,
+                self.num_operands,
+                self.registers,
+            ),
         )
 
     def __repr__(self) -> str:

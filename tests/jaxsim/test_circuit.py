@@ -958,8 +958,8 @@ def test_json_by_hand():
         ("[]", "the text is no circuit"),
         ('{"type": "jaxsim.PauliSum", "version": 1}', 'should be an object with "type": "jaxsim.Circuit"'),
         (
-            changed(("version",), 2),
-            "written in version 2 of the format, but this jaxsim reads up to version 1; a newer",
+            changed(("version",), 3),
+            "written in version 3 of the format, but this jaxsim reads up to version 2; a newer",
         ),
         (changed(("version",), "1"), "written in version '1'"),
         (changed(("version",), True), "written in version True"),

@@ -28,6 +28,26 @@ T = ParameterVector("t", 3)
 SVG = "{http://www.w3.org/2000/svg}"
 
 
+def measuring() -> Circuit:
+    circuit = Circuit(2)
+    m = circuit.register("m", 2)
+    circuit.h(0).measure(0, m[1]).barrier().reset(0)
+    with circuit.if_(m == 2):
+        circuit.x(1)
+    with circuit.else_():
+        circuit.rz(0.5, 1)
+    return circuit.measure(1, m[0])
+
+
+def looping() -> Circuit:
+    circuit = Circuit(2)
+    f, wide = circuit.register("f", 1), circuit.register("wide", 12)
+    circuit.delay(5, 0)
+    with circuit.while_(~f[0], max_iterations=3):
+        circuit.global_phase(0.5).measure(0, f)
+    return circuit.measure(1, wide[10])
+
+
 def text(c: Circuit, **options: Any) -> str:
     return str(draw(c, fold=-1, **options))
 
@@ -130,6 +150,31 @@ def picture(drawn: str) -> str:
             q0: ─┤ H ├─
                  └───┘
             global phase: π/4 + a
+            """,
+        ),
+        (
+            measuring(),
+            """
+                   ┌───┐ ┌───┐   ┌───────────┐
+              q0: ─┤ H ├─┤ M ├─░─┤    |0⟩    ├──────────────────────────────────────────
+                   └───┘ └─┬─┘   ├───────────┤ ┌───┐ ┌──────┐ ┌─────────┐ ┌─────┐ ┌───┐
+              q1: ─────────┼───░─┤ if m == 2 ├─┤ X ├─┤ else ├─┤ RZ(0.5) ├─┤ end ├─┤ M ├─
+                           │     └─────┬─────┘ └───┘ └──────┘ └─────────┘ └─────┘ └─┬─┘
+            m[2]: ═════════1═══════════■════════════════════════════════════════════0═══
+            """,
+        ),
+        (
+            looping(),
+            """
+                       ┌────────────┐ ┌──────────────────────────────┐ ┌───┐ ┌─────┐
+                  q0: ─┤ delay 5 dt ├─┤ while ~f[0], at most 3 times ├─┤ M ├─┤ end ├─
+                       └────────────┘ └──────────────┬───────────────┘ └─┬─┘ ├─────┤
+                  q1: ───────────────────────────────┼───────────────────┼───┤  M  ├─
+                                                     │                   │   └──┬──┘
+                f[1]: ═══════════════════════════════■═══════════════════0══════╪════
+                                                                                │
+            wide[12]: ══════════════════════════════════════════════════════════10═══
+            global phase: 0.5 (in a block)
             """,
         ),
         (
@@ -278,6 +323,14 @@ def test_svg_has_the_marks_of_the_gates():
     root = ElementTree.fromstring(svg(Circuit(3).cx(0, 1).swap(0, 2).h(1)))
     counts = {tag: len(list(root.iter(SVG + tag))) for tag in ("circle", "rect", "line", "text")}
     assert counts == {"circle": 2, "rect": 2, "line": 3 + (1 + 2) + (1 + 4), "text": 4}
+
+
+def test_measurements_in_svg_and_matplotlib():
+    root = ElementTree.fromstring(svg(measuring()))
+    words = [element.text for element in root.iter(f"{SVG}text")]
+    assert words[:3] == ["q0:", "q1:", "m[2]:"]
+    assert {"M", "|0⟩", "if m == 2", "else", "end", "0", "1"} < set(words)
+    assert isinstance(draw(measuring(), "mpl"), Figure)
 
 
 def test_matplotlib_figure_without_pyplot():
