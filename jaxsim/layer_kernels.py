@@ -133,8 +133,8 @@ def gates_on_all(state: State, pairs: Complex[Array, "pairs 4 4"], rest: Complex
 
 def undo_gates_on_all(
     stack: Complex[Array, "states dim"],
-    pairs: Complex[Array, "pairs 4 4"],
-    rest: Complex[Array, "rest 2 2"],
+    undo_pairs: Complex[Array, "pairs 4 4"],
+    undo_rest: Complex[Array, "rest 2 2"],
 ) -> tuple[Complex[Array, "states dim"], Float[Array, "3 wires outputs"]]:
     """Undoes a gate on every qubit, and differentiates by rotations of all qubits before the gates.
 
@@ -143,7 +143,8 @@ def undo_gates_on_all(
     Args:
         stack: row 0 is the state after the gates; the others are lambda_k, where output k changes by Re <lambda_k | d
             state>.
-        pairs, rest: from `pair_matrices`.
+        undo_pairs, undo_rest: of the adjoint gates, from `pair_matrices`. They are asked for ready-made: XLA would
+            negate imaginary parts inside the loops over amplitudes, and round otherwise for few of them than for many.
 
     Returns:
         The stack before the gates; and the derivatives of the outputs by half of the angle of a rotation about X, Y, Z
@@ -152,17 +153,17 @@ def undo_gates_on_all(
 
     def body(stack: Array, matrix: Array) -> tuple[Array, Array]:
         size = matrix.shape[0]
-        stack = _step(stack, jnp.conj(matrix).T)
+        stack = _step(stack, matrix)
         parts = jnp.unstack(stack.reshape(*stack.shape[:-1], size, -1), axis=-2)
         return stack, jnp.stack(_crossed_densities(parts))
 
     outputs = stack.shape[0] - 1
     crossed = jnp.zeros((0, outputs), stack.dtype)
-    if pairs.shape[0]:
-        stack, densities = lax.scan(body, stack, pairs)  # (pairs, bits, outputs, dim / 4)
+    if undo_pairs.shape[0]:
+        stack, densities = lax.scan(body, stack, undo_pairs)  # (pairs, bits, outputs, dim / 4)
         crossed = kernels.tree_sum(densities).reshape(-1, outputs)
-    if rest.shape[0]:
-        stack, last = body(stack, rest[0])
+    if undo_rest.shape[0]:
+        stack, last = body(stack, undo_rest[0])
         crossed = jnp.concatenate([crossed, kernels.tree_sum(last)])
     return stack, jnp.stack([crossed.imag, crossed.real, _z_sums(z_density(stack))])
 

@@ -99,7 +99,7 @@ class _Layer(NamedTuple):
 
     Attributes:
         turns: cosine and sine of half of the angle of each factor on each qubit, (factors, wires, 2).
-        pairs, rest: the gates on all qubits, as `layer_kernels.pair_matrices` gives them.
+        gates, adjoints: the gates on all qubits, as `layer_kernels.pair_matrices` gives them.
         maps: tables for doing and for undoing the map, as `layer_kernels.index_tables` gives them.
         sign, masked, table: as in `Data`.
         masked_turn: cosine and sine of the masked phase's angle.
@@ -107,8 +107,8 @@ class _Layer(NamedTuple):
     """
 
     turns: Array
-    pairs: Array
-    rest: Array
+    gates: tuple[Array, Array]
+    adjoints: tuple[Array, Array]
     maps: tuple[Array, Array]
     sign: Any
     masked: Any
@@ -136,11 +136,11 @@ def _layers(program: Program, data: Data, values: Array) -> _Layer:
     factors, turning = len(FACTORS) * program.num_wires, data.turns.shape[1]
     turns = _turned(data.turns, angles[:, :turning])
     by_factor = turns[:, :factors].reshape(-1, len(FACTORS), program.num_wires, 2)
-    pairs, rest = layer_kernels.pair_matrices(_gates(by_factor))
+    gates = _gates(by_factor)
     return _Layer(
         turns=by_factor,
-        pairs=pairs,
-        rest=rest,
+        gates=layer_kernels.pair_matrices(gates),
+        adjoints=layer_kernels.pair_matrices(jnp.conj(jnp.swapaxes(gates, -1, -2))),
         maps=layer_kernels.index_tables(data.maps),
         sign=data.sign,
         masked=data.masked,
@@ -258,7 +258,7 @@ def run(
     tables = _tables(program, operands, values.dtype)
 
     def step(state: Array, layer: _Layer) -> tuple[Array, None]:
-        state = layer_kernels.gates_on_all(state, layer.pairs, layer.rest)
+        state = layer_kernels.gates_on_all(state, *layer.gates)
         state = _phases(program, tables, state, layer)
         return layer_kernels.gather(state, *(table[0] for table in layer.maps)), None
 
@@ -344,7 +344,7 @@ def reverse(
             used = jnp.arange(len(program.tables)) == layer.table[0]
             by_table = by_table + jnp.where(used[:, None, None], layer.table_angle[0] * density[None], 0)
         stack = _phases(program, tables, stack, layer, adjoint=True)
-        stack, by_axis = layer_kernels.undo_gates_on_all(stack, layer.pairs, layer.rest)
+        stack, by_axis = layer_kernels.undo_gates_on_all(stack, *layer.adjoints)
         by_turn = _by_factors(layer.turns, by_axis).reshape(-1, num_outputs)
         return (stack, by_table), jnp.concatenate([by_turn, *(e[None] for e in extra)])
 
