@@ -17,6 +17,7 @@ from jaxsim.batch import Lowered
 from jaxsim.circuit import Circuit, bind_values
 from jaxsim.compilation import compiler_options
 from jaxsim.compiled_circuits import CompiledCircuits
+from jaxsim.eager import evaluated_now
 from jaxsim.lowering.forms import described, lowered_form
 from jaxsim.observables import PauliSum
 from jaxsim.terminal import unmeasured
@@ -110,7 +111,7 @@ class CompiledCircuit:
     @cached_property
     def _resident(self) -> Lowered:
         """A block with the row on the device, for calls from outside of JAX's transformations."""
-        with jax.ensure_compile_time_eval():
+        with evaluated_now():
             return jax.device_put(batch.stack([self._row] * batch.block_size(1, self._row)))
 
     @cached_property
@@ -125,7 +126,7 @@ class CompiledCircuit:
             return _INSIDE[function](self._exact, flat, state)
         block = np.zeros((len(self._resident.num_parameters), self._row.room), self._row.real_dtype)
         block[:, : flat.shape[0]] = flat
-        with jax.ensure_compile_time_eval():
+        with evaluated_now():
             return _OUTSIDE[function](self._resident, block, state)
 
     def _flat(self, values: Any) -> Any:

@@ -29,6 +29,7 @@ from jaxsim.dynamic.outcomes import collapsed, probability_tree
 from jaxsim.dynamic.program import Measurement, Program, Segment, program_of
 from jaxsim.dynamic.segments import evolved, lower_segment, start_state
 from jaxsim.dynamic.steps import Again, Jump, Step, Test, flat
+from jaxsim.eager import evaluated_now
 
 __all__ = ["bit_probabilities", "check_distribution", "sample_dynamic"]
 
@@ -262,7 +263,7 @@ def sample_dynamic(
             f"{keys.shape}."
         )
     results = []
-    with jax.ensure_compile_time_eval():
+    with evaluated_now():
         for circuit, key in zip(circuits, keys, strict=True):
             program = program_of(circuit.structure, initial_state is None)
             out = np.zeros((shots, circuit.num_bits), np.uint8)
@@ -302,7 +303,7 @@ def bit_probabilities(
     check_distribution(len(columns))
     program = program_of(circuit.structure, initial_state is None)
     out = np.zeros(2 ** len(columns))
-    with jax.ensure_compile_time_eval():
+    with evaluated_now():
         everything = Distribution(np.ones(1), columns)
         _Run(_concrete(circuit), program, dtype, engine, out).start(everything, initial_state)
     return out

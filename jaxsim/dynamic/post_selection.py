@@ -19,6 +19,7 @@ from jaxsim.circuit import Circuit
 from jaxsim.classical import Bit, Condition, Register
 from jaxsim.dynamic.program import Choice, Loop, Measurement, Operation, Program, Segment, program_of
 from jaxsim.dynamic.segments import evolved, lower_segment, start_state
+from jaxsim.eager import evaluated_now
 from jaxsim.terminal import ordered
 
 __all__ = ["PostSelected", "post_select"]
@@ -103,7 +104,7 @@ def post_select(
     state = start_state("post_select", circuit, initial_state, dtype)
     if traced:
         return PostSelected(*_traced(rows, projections, jnp.asarray(state), order))
-    with jax.ensure_compile_time_eval():
+    with evaluated_now():
         final = np.asarray(state)
         row, projection = iter(rows), iter(projections)
         for kind in order:
