@@ -34,6 +34,12 @@ from jaxsim.dynamic import post_select as post_select
 from jaxsim.gates import GATES as GATES
 from jaxsim.gates import Gate as Gate
 from jaxsim.gates import controlled as controlled
+from jaxsim.job_options import JobInputError as JobInputError
+from jaxsim.job_result import Result as Result
+from jaxsim.jobs import Job as Job
+from jaxsim.jobs import JobCancelledError as JobCancelledError
+from jaxsim.jobs import JobError as JobError
+from jaxsim.jobs import JobStatus as JobStatus
 from jaxsim.observables import I as I
 from jaxsim.observables import PauliSum as PauliSum
 from jaxsim.observables import X as X
@@ -55,6 +61,7 @@ from jaxsim.simulate import sample as sample
 from jaxsim.simulate import statevector as statevector
 from jaxsim.simulate import unitary as unitary
 from jaxsim.simulate import variance as variance
+from jaxsim.simulator import Simulator as Simulator
 from jaxsim.structure import Instruction as Instruction
 from jaxsim.structure import Structure as Structure
 from jaxsim.threads import submit_blocks as submit_blocks

@@ -57,6 +57,15 @@ class AngleVector:
             self._parts.append(table.reshape(-1))
         self.length += gate_count * len(columns)
 
+    def extend_numbers(self, angles: Sequence[float]) -> None:
+        """Takes the angles of one gate, all floats."""
+        if not (self._parts and isinstance(self._parts[-1], list)):
+            if self._parts:
+                _one_vector(self._parts[-1])
+            self._parts.append([])
+        self._parts[-1].extend(angles)
+        self.length += len(angles)
+
     def extend(self, other: AngleVector) -> None:
         """Takes all angles of another vector."""
         array, length = other.array, other.length  # before anything changes: `other` may be this vector

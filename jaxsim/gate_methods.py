@@ -7,6 +7,7 @@ word or an array, or take any number of controls; for these a list of wires is o
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -83,6 +84,8 @@ class GateMethods:
         operand: Any = None,
         source: Any = None,
     ) -> Self:
+        if operand is None and self._append_numbers(row, angles, wires, label):
+            return self
         name = row.title
         if len(angles) != len(row.angles):
             names = f" ({', '.join(row.angles)})" if row.angles else ""
@@ -112,6 +115,28 @@ class GateMethods:
             self._instructions.append(instruction)
         self._structure = None
         return self
+
+    def _append_numbers(
+        self, row: gates.Gate, angles: tuple[Any, ...], wires: tuple[Any, ...], label: str
+    ) -> bool:
+        """Appends one gate given by plain numbers, the usual case, in a fifth of the time; False for anything else."""
+        if len(angles) != len(row.angles) or row.num_wires not in (None, len(wires)):
+            return False
+        for wire in wires:
+            if type(wire) is not int or not 0 <= wire < self._num_wires:
+                return False
+        for angle in angles:
+            if type(angle) is not float or not -math.inf < angle < math.inf:
+                return False
+        if len(wires) > 1 and len(set(wires)) < len(wires):
+            return False
+        first = self._angles.length
+        if angles:
+            self._angles.extend_numbers(angles)
+        slots = tuple(range(first, self._angles.length))
+        self._instructions.append(Instruction(row.name, wires, slots, row.extra_controls, label))
+        self._structure = None
+        return True
 
     def _check_untouched(self, wires: tuple[int, ...]) -> None:
         if self._open:

@@ -24,6 +24,11 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_cores(), thread_name_prefix="jaxsim-blocks")
 
 
+# Threads do not survive a fork: a child starts its own.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -46,6 +51,7 @@ def submit_blocks(
         return [_done(function(*own)) for own in arguments]
     # JAX's contexts are those of a thread.
     x64, device = jax.config.read("jax_enable_x64"), getattr(jax.config, "jax_default_device", None)
+    signature = (signature, str(device))
 
     def call(own: tuple[Any, ...]) -> Any:
         with jax.enable_x64(x64), jax.default_device(device):

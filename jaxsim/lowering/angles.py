@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cmath
 import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -122,23 +123,31 @@ def sources_of(
     return sources, tuple(atoms)
 
 
+class _Scalars:
+    """The functions that formulas of the gate table use, for plain numbers."""
+
+    cos, sin, exp = staticmethod(math.cos), staticmethod(math.sin), staticmethod(cmath.exp)
+
+
+@cache
+def _fixed_matrix(name: str) -> Matrix:
+    return tuple(gates.matrix(name).reshape(4).tolist())
+
+
 def constant_matrices(structure: Structure, angles: np.ndarray | None) -> dict[int, Matrix]:
     """Matrices of the 1-qubit gates (under whatever controls) whose angles are all known, by position."""
     waiting = {slot for slot, _ in structure.expressions}
-    groups: dict[str, list[tuple[int, tuple[int, ...]]]] = {}
+    numbers = [] if angles is None else np.asarray(angles, np.float64).tolist()
+    found: dict[int, Matrix] = {}
     for position, i in enumerate(structure.instructions):
         base = gates.GATES[gates.GATES[i.gate].base]
-        if base.num_wires == 1 and not (base.angles and (angles is None or waiting.intersection(i.slots))):
-            groups.setdefault(base.name, []).append((position, i.slots))
-    found: dict[int, Matrix] = {}
-    for name, members in groups.items():
-        if not gates.GATES[name].angles:
-            matrix = tuple(gates.matrix(name).reshape(4).tolist())
-            found.update({position: matrix for position, _ in members})
-        elif angles is not None:
-            columns = np.asarray(angles, np.float64)[np.array([slots for _, slots in members])].T
-            matrices = gates.matrix(name, list(columns)).reshape(-1, 4).tolist()
-            found.update({p: tuple(m) for (p, _), m in zip(members, matrices, strict=True)})
+        if base.num_wires != 1:
+            continue
+        if not base.angles:
+            found[position] = _fixed_matrix(base.name)
+        elif angles is not None and not waiting.intersection(i.slots):
+            (a, b), (c, d) = base.formula(_Scalars, *[numbers[s] for s in i.slots])
+            found[position] = (a, b, c, d)
     return found
 
 

@@ -440,7 +440,7 @@ def _add(
     elif base.num_wires == 1:
         builder.one_qubit(base, wires[0], angles, controls, matrix)
     else:
-        for rotation in gates.rotations(base):
+        for rotation in _rotation_form(base.name, 0, ""):
             builder.rotation(rotation.label, wires, combine(rotation, angles), controls)
 
 
@@ -550,21 +550,22 @@ def _assemble(
         index=np.zeros(shape, np.int32),
         scale=np.zeros(shape, np.float64),
     )
-    for k, step in enumerate(padded):
-        if step is not None:
-            arrays.x[k], arrays.z[k], arrays.controls[k], arrays.sign[k] = (
-                step.x,
-                step.z,
-                (step.mask, step.value),
-                step.sign,
-            )
-            arrays.constants[k, : len(step.constants)] = np.array(step.constants).reshape(-1, 2, 2)
-            slots = [(a, angle) for a, angle in enumerate(step.angles)]
-            if step.phase.terms:
-                slots.append((num_angles, step.phase))
-            for a, angle in slots:
-                for t, (index, coefficient) in enumerate(angle.terms):
-                    arrays.index[k, a, t], arrays.scale[k, a, t] = index, coefficient
+    places = [k for k, step in enumerate(padded) if step is not None]
+    if real:
+        arrays.x[places] = [step.x for step in real]
+        arrays.z[places] = [step.z for step in real]
+        arrays.controls[places] = [(step.mask, step.value) for step in real]
+        arrays.sign[places] = [step.sign for step in real]
+        filler = [IDENTITY] * (num_angles + 1)
+        matrices = [(step.constants + filler)[: num_angles + 1] for step in real]
+        arrays.constants[places] = np.array(matrices, np.complex128).reshape(-1, num_angles + 1, 2, 2)
+    for k, step in zip(places, real):
+        slots = [(a, angle) for a, angle in enumerate(step.angles)]
+        if step.phase.terms:
+            slots.append((num_angles, step.phase))
+        for a, angle in slots:
+            for t, (index, coefficient) in enumerate(angle.terms):
+                arrays.index[k, a, t], arrays.scale[k, a, t] = index, coefficient
     special_terms = bucket(max((len(a.terms) for a in special_angles), default=1) or 1)
     special_index = np.zeros((len(special_angles), special_terms), np.int32)
     special_scale = np.zeros((len(special_angles), special_terms), np.float64)
