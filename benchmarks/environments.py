@@ -16,6 +16,8 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "pennylane": ("pennylane==0.45.1", "pennylane-lightning==0.45.0", *JAX),
     "qulacs": ("qulacs==0.6.14", "numpy==2.4.6"),
     "qsim": ("qsimcirq==0.22.1", "cirq-core==1.7.0", "numpy==2.4.6"),
+    "aer": ("qiskit==2.6.2", "qiskit-aer==0.18.2"),
+    "divi": ("qoro-divi==0.15.1",),
     "qujax": ("qujax==1.1.0", *JAX),
 }
 """Environment -> what is installed there. Edit a pin, and the environment is made anew at the next run."""

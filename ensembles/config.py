@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import operator
 import os
 import warnings
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["BatchConfig", "BatchMode", "total_memory"]
+from jaxsim.memory import total_memory
+
+__all__ = ["BatchConfig", "BatchMode"]
 
 DEFAULT_MEMORY_SHARE = 0.5
 """Share of the total memory that calls may fill if `memory_limit` is not given."""
 
 _MOST_DEFAULT_LANES = 256
 _MANY_LANES = 1024
-_UNKNOWN_MEMORY = 4 * 2**30
 
 
 class BatchMode(enum.Enum):
@@ -164,46 +163,3 @@ def _refuse_with_off(name: str, value: Any) -> None:
             f"BatchConfig: {name} has no effect with mode BatchMode.OFF, where every program runs alone in "
             f"its calls, but {name}={value!r} was given. Leave it out, or use BatchMode.MERGED."
         )
-
-
-def total_memory(root: Path = Path("/")) -> int:
-    """Total memory in bytes that this process may use: the machine's, or less where a control group says so.
-
-    Reads Linux control groups of version 2 (memory.max) and 1 (memory.limit_in_bytes), those of the process
-    and of every group above it. Where nothing can be found out, 4 GiB.
-
-    Args:
-        root: the file system to look in.
-
-    >>> total_memory() > 2**20
-    True
-    """
-    limits = [*_control_group_limits(root)]
-    with contextlib.suppress(AttributeError, ValueError, OSError):  # not every platform has them
-        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    return min((limit for limit in limits if limit > 0), default=_UNKNOWN_MEMORY)
-
-
-def _control_group_limits(root: Path) -> list[int]:
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        lines = []
-    # Inside a container the path may be the host's and so not exist; its own limit is then that of the mount.
-    files = {root / "sys/fs/cgroup/memory.max", root / "sys/fs/cgroup/memory/memory.limit_in_bytes"}
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        version_1 = "memory" in controllers.split(",")
-        if not version_1 and controllers:
-            continue
-        mount = root / ("sys/fs/cgroup/memory" if version_1 else "sys/fs/cgroup")
-        group = mount / path.strip("/")
-        name = "memory.limit_in_bytes" if version_1 else "memory.max"
-        files.update(folder / name for folder in (group, *group.parents) if folder.is_relative_to(mount))
-    limits = []
-    for file in sorted(files):
-        try:
-            limits.append(int(file.read_text()))
-        except (OSError, ValueError):  # no such group, or the word "max"
-            continue
-    return limits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-import time
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,14 +11,14 @@ import jax
 import numpy as np
 
 from ensembles import names
-from ensembles.compilations import count_compilations
-from ensembles.compiled import CompiledRun, Outcome
 from ensembles.config import BatchConfig
-from ensembles.planner import Plan, make_plan
+from ensembles.hosted_program import HostedProgram
+from ensembles.planner import Plan, make_plan, with_hosted
 from ensembles.program import Program, Row
-from ensembles.progress import progress as progress_bar
 from ensembles.progress import progress_enabled
-from ensembles.result import EnsembleError, EnsembleResult, ProgramResult, Stats
+from ensembles.result import EnsembleError, EnsembleResult
+from ensembles.runs import EnsembleRun, RunHandle
+from ensembles.subjects import CircuitSubject, Hosting, LossSubject
 
 __all__ = ["ProgramEnsemble"]
 
@@ -70,9 +70,16 @@ class ProgramEnsemble:
             name = names.check_name(given)
             if name in self._programs:
                 raise ValueError(f"ProgramEnsemble: two programs have the name {name!r}; names must differ.")
+            if not hasattr(program, "optimizer"):
+                raise TypeError(
+                    f"ProgramEnsemble: program {name!r} is a {type(program).__name__} that was not set up; its "
+                    "__init__ must call super().__init__(...)."
+                )
             self._programs[name] = program
-        self._rows: list[Row] | None = None
+        _check_one_of_each(self._programs)
+        self._rows: tuple[list[Row], list[Hosting]] | None = None
         self._running = False
+        self._lock = threading.Lock()
 
     @property
     def programs(self) -> Mapping[names.Name, Program]:
@@ -88,10 +95,16 @@ class ProgramEnsemble:
     def plan(self, batch_config: BatchConfig | None = None) -> Plan:
         """What `run` will do: groups, calls, rows, padding, compilations, bytes. Runs nothing.
 
+        Of hosted programs it says what they share and, where their optimiser has a limit, how many rows they evaluate
+        at most; when they submit them is up to their Python.
+
         Args:
             batch_config: how programs share calls; the default configuration if None.
         """
-        return make_plan(self._programs, self._lowered(), _config(batch_config))
+        config = _config(batch_config)
+        rows, hostings = self._lowered()
+        compiled = {name: program for name, program in self._programs.items() if not program.hosted}
+        return with_hosted(make_plan(compiled, rows, config), self._programs, hostings)
 
     def run(
         self,
@@ -101,7 +114,7 @@ class ProgramEnsemble:
         on_error: str = "raise",
         progress: bool | None = None,
     ) -> EnsembleResult:
-        """Trains all programs.
+        """Runs all programs: compiled ones first, then hosted ones.
 
         Ctrl-C ends the run after the call in flight and returns what there is; programs that were not
         finished have the status "cancelled".
@@ -116,73 +129,102 @@ class ProgramEnsemble:
                 variable ENSEMBLES_PROGRESS is 0.
 
         Raises:
-            EnsembleError: programs failed (a loss or gradient that is not finite); the others have finished.
+            EnsembleError: programs failed (a loss or gradient that is not finite, an exception in a hosted
+                program); the others have finished.
             TypeError, ValueError: bad arguments, before anything runs.
             RuntimeError: the ensemble is running already.
         """
+        run = self._prepared(batch_config, seed, on_error, progress)
+        try:
+            return _raised(run.result(), on_error)
+        finally:
+            self._running = False
+
+    def start(
+        self,
+        batch_config: BatchConfig | None = None,
+        *,
+        seed: int = 0,
+        on_error: str = "raise",
+        progress: bool | None = None,
+    ) -> RunHandle:
+        """`run` without blocking: a handle with ``join()``, ``cancel()`` and ``done()``. Arguments as for `run`.
+
+        Python waits for a run that nobody joins before it exits.
+
+        Example:
+            >>> from ensembles import VQE, ProgramEnsemble, scipy_minimize
+            >>> from ensembles.problems import tfim
+            >>> from jaxsim import ansatz
+            >>> program = VQE(ansatz.hardware_efficient(2, 1), tfim(2), optimizer=scipy_minimize("COBYLA", maxiter=9))
+            >>> handle = ProgramEnsemble([program]).start(progress=False)
+            >>> handle.join()[0].evaluations
+            9
+        """
+        run = self._prepared(batch_config, seed, on_error, progress)
+
+        def execute() -> EnsembleResult:
+            try:
+                return _raised(run.result(), on_error)
+            finally:
+                self._running = False
+
+        try:
+            return RunHandle(execute, run.cancel)
+        except BaseException:  # no thread to be had
+            self._running = False
+            raise
+
+    def _prepared(self, batch_config: Any, seed: Any, on_error: Any, progress: Any) -> EnsembleRun:
+        """Checks everything that can be checked, then marks the ensemble as running."""
         config = _config(batch_config)
         root = _root_key(seed)
         if on_error not in ("raise", "collect"):
             raise ValueError(f"run: on_error must be 'raise' or 'collect', but {on_error!r} was given.")
         enabled = progress_enabled(progress)
-        if self._running:
-            raise RuntimeError("run: this ensemble is running already; wait for it, or make another one.")
-        self._running = True
-        try:
-            result = self._run(config, root, enabled)
-        finally:
-            self._running = False
-        if on_error == "raise" and result.failed():
-            raise EnsembleError(result)
-        return result
+        with self._lock:
+            if self._running:
+                raise RuntimeError("run: this ensemble is running already; wait for it, or make another one.")
+            self._running = True
+        return EnsembleRun(self._programs, lambda: self._lowered_for(config), root, enabled)
 
-    def _run(self, config: BatchConfig, root: np.ndarray, show: bool) -> EnsembleResult:
-        started = time.perf_counter()
-        with count_compilations() as compiled:
-            rows = self._lowered()
-            _check_precision(self._programs, rows)
-            plan = make_plan(self._programs, rows, config)
-            total_steps = sum(program.steps for program in self._programs.values())
-            with progress_bar(len(self), total_steps, show) as bar:
-                run = CompiledRun(
-                    plan,
-                    list(self._programs),
-                    rows,
-                    root,
-                    lambda steps, ended, calls: bar.update(
-                        steps_done=steps, programs_done=ended, calls=calls
-                    ),
-                )
-                run.run()
-            outcomes = run.outcomes()
-            extras = _extras(list(self._programs.values()), outcomes)
-        seconds = time.perf_counter() - started
-        results = [
-            _result(name, outcome, extra)
-            for name, outcome, extra in zip(self._programs, outcomes, extras, strict=True)
-        ]
-        counts = run.counts
-        stats = Stats(
-            calls=counts.calls,
-            blocks=counts.blocks,
-            rows=counts.rows,
-            padded_rows=counts.padded_rows,
-            flushes=counts.flushes,
-            groups=len(plan.groups),
-            compilations=compiled.count,
-            compile_seconds=compiled.seconds,
-            run_seconds=seconds - compiled.seconds,
-            largest_call=counts.largest_call,
-            evaluations=sum(r.evaluations for r in results),
-        )
-        return EnsembleResult(results, stats)
+    def _lowered_for(self, config: BatchConfig) -> tuple[list[Row], list[Hosting], Plan]:
+        """Rows of the compiled programs, hostings of the others, and the plan of the former."""
+        rows, hostings = self._lowered()
+        compiled = {name: program for name, program in self._programs.items() if not program.hosted}
+        _check_precision(compiled, (row.parameters for row in rows))
+        hosted = [name for name, program in self._programs.items() if program.hosted]
+        _check_precision(hosted, (_floats(hosting) for hosting in hostings))
+        return rows, hostings, make_plan(compiled, rows, config)
 
-    def _lowered(self) -> list[Row]:
+    def _lowered(self) -> tuple[list[Row], list[Hosting]]:
         if self._rows is None:
-            rows = [program.row(name) for name, program in self._programs.items()]
-            _check_losses(list(self._programs.items()), rows)
-            self._rows = rows
+            compiled = [(name, program) for name, program in self._programs.items() if not program.hosted]
+            rows = [program.row(name) for name, program in compiled]
+            hostings = [program.hosting() for program in self._programs.values() if program.hosted]
+            _check_losses(compiled, rows)
+            hosted = [(name, program) for name, program in self._programs.items() if program.hosted]
+            _check_hosted_losses(hosted, hostings)
+            self._rows = rows, hostings
         return self._rows
+
+
+def _raised(result: EnsembleResult, on_error: str) -> EnsembleResult:
+    if on_error == "raise" and result.failed():
+        raise EnsembleError(result)
+    return result
+
+
+def _check_one_of_each(programs: Mapping[names.Name, Program]) -> None:
+    """Refuses one object with a `run` of its own under two names: both threads would change its attributes."""
+    seen: dict[int, names.Name] = {}
+    for name, program in programs.items():
+        own_run = isinstance(program, HostedProgram) or type(program).run is not Program.run
+        if own_run and seen.setdefault(id(program), name) != name:
+            raise ValueError(
+                f"ProgramEnsemble: {seen[id(program)]!r} and {name!r} are the same {type(program).__name__} object, "
+                "and its run would be under way twice at a time; make one for each name."
+            )
 
 
 def _config(given: BatchConfig | None) -> BatchConfig:
@@ -209,28 +251,42 @@ def _check_losses(programs: Sequence[tuple[Any, Program]], rows: Sequence[Row]) 
         if row.key in seen:
             continue
         seen.add(row.key)
-        key = jax.eval_shape(lambda: jax.random.key(0))
-        try:
-            value = jax.eval_shape(row.loss.value, row.parameters, row.data, key)
-        except Exception as error:
-            raise ValueError(
-                f"The loss of program {names.display_name(name)!r} ({program.describe()}) cannot be evaluated: "
-                f"{type(error).__name__}: {error}"
-            ) from error
-        shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
-        if shape != () or dtype is None or not np.issubdtype(dtype, np.floating):
-            raise ValueError(
-                f"The loss of program {names.display_name(name)!r} ({program.describe()}) must return a real "
-                f"scalar, but returns {value}."
-            )
+        _check_loss(name, program, row.loss.value, row.parameters, row.data)
 
 
-def _check_precision(programs: Iterable[Any], rows: Sequence[Row]) -> None:
+def _check_loss(name: Any, program: Program, loss: Any, parameters: Any, data: Any) -> None:
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    try:
+        value = jax.eval_shape(loss, parameters, data, key)
+    except Exception as error:
+        raise ValueError(
+            f"The loss of program {names.display_name(name)!r} ({program.describe()}) cannot be evaluated: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if shape != () or dtype is None or not np.issubdtype(dtype, np.floating):
+        raise ValueError(
+            f"The loss of program {names.display_name(name)!r} ({program.describe()}) must return a real "
+            f"scalar, but returns {value}."
+        )
+
+
+def _check_hosted_losses(programs: Sequence[tuple[Any, Program]], hostings: Sequence[Hosting]) -> None:
+    """The same for losses that hosted optimisers minimise."""
+    seen = set()
+    for (name, program), hosting in zip(programs, hostings, strict=True):
+        if isinstance(hosting.subject, LossSubject) and hosting.subject.key not in seen:
+            seen.add(hosting.subject.key)
+            start = hosting.subject.parameters(np.zeros(hosting.subject.num_parameters))
+            _check_loss(name, program, program.loss, start, hosting.subject.row)
+
+
+def _check_precision(programs: Iterable[Any], parameters: Iterable[Any]) -> None:
     """Refuses to run double precision in single precision, which is what JAX would do without a word."""
     if jax.config.read("jax_enable_x64"):
         return
-    for name, row in zip(programs, rows, strict=True):
-        if any(np.asarray(leaf).dtype == np.float64 for leaf in jax.tree.leaves(row.parameters)):
+    for name, own in zip(programs, parameters, strict=True):
+        if any(np.asarray(leaf).dtype == np.float64 for leaf in jax.tree.leaves(own)):
             raise ValueError(
                 f"run: program {names.display_name(name)!r} was made in double precision, but JAX's 64-bit mode is "
                 "off now: put the run, too, into `with jax.enable_x64(True):`, or switch it on for good with "
@@ -238,39 +294,10 @@ def _check_precision(programs: Iterable[Any], rows: Sequence[Row]) -> None:
             )
 
 
-def _extras(programs: Sequence[Program], outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """What each kind of program adds to its results, computed for all programs of the kind at once."""
-    found: list[dict[str, Any]] = [{} for _ in programs]
-    kinds: dict[type[Program], list[int]] = {}
-    for position, (program, outcome) in enumerate(zip(programs, outcomes, strict=True)):
-        if np.isfinite(outcome.best_value):
-            kinds.setdefault(type(program), []).append(position)
-    for kind, members in kinds.items():
-        values = [outcomes[p].best_value for p in members]
-        parameters = [outcomes[p].best_parameters for p in members]
-        extras = kind.extras([programs[p] for p in members], values, parameters)
-        for position, extra in zip(members, extras, strict=True):
-            found[position] = extra
-    return found
-
-
-def _result(name: names.Name, outcome: Outcome, extra: dict[str, Any]) -> ProgramResult:
-    error = None
-    evaluations = outcome.steps + (outcome.status != "cancelled")
-    if outcome.failed_value is not None:
-        what = "a gradient" if np.isfinite(outcome.failed_value) else f"the loss is {outcome.failed_value}"
-        what = f"{what} is not finite" if what == "a gradient" else what
-        error = FloatingPointError(f"{what} after {outcome.steps} updates")
-    return ProgramResult(
-        name=name,
-        value=outcome.best_value,
-        parameters=outcome.best_parameters,
-        history=outcome.history,
-        status=outcome.status,
-        error=error,
-        evaluations=evaluations,
-        final_value=outcome.final_value,
-        final_parameters=outcome.final_parameters,
-        steps=outcome.steps,
-        extra=extra,
-    )
+def _floats(hosting: Hosting) -> Any:
+    """Arrays in the precision of a hosted program."""
+    if isinstance(hosting.subject, LossSubject):
+        return hosting.subject.parameters(np.zeros(hosting.subject.num_parameters))
+    if isinstance(hosting.subject, CircuitSubject):
+        return np.zeros(0, hosting.subject.row.real_dtype)
+    return np.zeros(0, np.float64 if hosting.dtype == np.complex128 else np.float32)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import numpy as np
 
 from ensembles.config import BatchConfig, BatchMode
+from ensembles.hosted_optimizers import HostedOptimizer
 from ensembles.names import display_name
 from ensembles.program import Program, Row
 from ensembles.result import counted
 from ensembles.schedule import STEPS_PER_CALL, Lanes, calls_of_flush
+from ensembles.subjects import Hosting, Subject
 from ensembles.table import html_table
 
-__all__ = ["Group", "Plan", "group_programs", "make_plan"]
+__all__ = ["Group", "Plan", "group_programs", "make_plan", "with_hosted"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Group:
         row_bytes: bytes of one row's arrays.
         state_bytes: bytes of the states that one row's evaluation keeps.
         optimizer: the update rule.
+        hosted: whether they are ordinary Python, run by the hosted driver.
     """
 
     description: str
@@ -43,6 +46,7 @@ class Group:
     row_bytes: int
     state_bytes: int
     optimizer: str
+    hosted: bool = False
 
     def block_size(self, rows: int) -> int:
         """Rows of the blocks of a call with `rows` rows: mostly, one row does not pay for a block."""
@@ -56,6 +60,9 @@ class Group:
 @dataclass(frozen=True, repr=False)
 class Plan:
     """What a run will do, if every program takes all its steps.
+
+    Numbers of flushes, calls, blocks, rows, compilations and evaluations are those of compiled programs. Hosted ones
+    share calls as their groups say, but when they submit rows is up to their Python.
 
     Attributes:
         config: the configuration it is for.
@@ -71,6 +78,9 @@ class Plan:
         evaluations: circuit evaluations, the last one of each program included.
         call_bytes: most bytes that the blocks of one call keep at a time.
         warnings: what could be merged and is not, and why.
+        steps_per_call: most evaluations that a call makes for a row.
+        hosted: how many programs are hosted.
+        hosted_rows: most rows that they evaluate in all; None if some have no limit that is known.
     """
 
     config: BatchConfig
@@ -88,6 +98,8 @@ class Plan:
     call_bytes: int
     warnings: tuple[str, ...]
     steps_per_call: int = STEPS_PER_CALL
+    hosted: int = 0
+    hosted_rows: int | None = 0
 
     def __str__(self) -> str:
         from rich.console import Console
@@ -135,15 +147,31 @@ class Plan:
     def _notes(self) -> list[str]:
         """The totals in words, and the warnings."""
         mode = self.config.mode.value if isinstance(self.config.mode, BatchMode) else self.config.mode
-        summary = (
+        size = (
             f"{counted(self.programs, 'program')} in {counted(len(self.groups), 'group')}, "
-            f"{counted(self.lanes, 'lane')}, {mode}: {counted(self.flushes, 'flush')}, "
+            f"{counted(self.lanes, 'lane')}, {mode}"
+        )
+        warnings = [f"note: {warning}" for warning in self.warnings]
+        if self.hosted == self.programs:
+            return [size, self._hosted_note(), *warnings]
+        summary = (
+            f"{size}: {counted(self.flushes, 'flush')}, "
             f"{counted(self.calls, 'call')} of up to {counted(self.largest_call, 'row')} and {self.steps_per_call} "
             f"steps, {counted(self.blocks, 'block')} ({self.padded_rows} rows of padding in "
             f"{self.rows + self.padded_rows}), {counted(self.evaluations, 'evaluation')}, "
             f"{counted(self.compilations, 'compilation')}, at most {self.call_bytes / 2**20:.1f} MiB at a time"
         )
-        return [summary, *(f"note: {warning}" for warning in self.warnings)]
+        return [summary, *([self._hosted_note()] if self.hosted else []), *warnings]
+
+    def _hosted_note(self) -> str:
+        groups = sum(group.hosted for group in self.groups)
+        limit = (
+            "no known limit" if self.hosted_rows is None else f"at most {counted(self.hosted_rows, 'row')}"
+        )
+        return (
+            f"{counted(self.hosted, 'hosted program')} in {counted(groups, 'group')}, {limit}: when they submit is up "
+            "to their Python, so their flushes and calls are known when they have run; one compilation a group at least"
+        )
 
 
 def group_programs(rows: Sequence[Row]) -> tuple[list[int], list[list[int]]]:
@@ -206,6 +234,69 @@ def make_plan(programs: Mapping[Any, Program], rows: Sequence[Row], config: Batc
         call_bytes=most_bytes,
         warnings=tuple(_warnings(rows, members, described)),
     )
+
+
+def with_hosted(plan: Plan, programs: Mapping[Any, Program], hostings: Sequence[Hosting]) -> Plan:
+    """The plan of the compiled programs, with what can be said about the hosted ones.
+
+    Args:
+        plan: of the compiled ones among the programs.
+        programs: all of them, in the ensemble's order.
+        hostings: of the hosted ones.
+    """
+    positions = {
+        hosted: [p for p, q in enumerate(programs.values()) if q.hosted is hosted] for hosted in (False, True)
+    }
+    names, everything = list(programs), list(programs.values())
+    compiled = [
+        replace(group, programs=tuple(positions[False][p] for p in group.programs)) for group in plan.groups
+    ]
+    members: dict[Any, list[int]] = {}
+    own: dict[int, Subject] = {}
+    for position, hosting in zip(positions[True], hostings, strict=True):
+        if hosting.subject is not None:
+            members.setdefault(hosting.subject.key, []).append(position)
+            own[position] = hosting.subject
+    hosted = [
+        _hosted_group([everything[p] for p in group], own[group[0]], group, [names[p] for p in group])
+        for group in members.values()
+    ]
+    rows = [_most_rows(everything[p], own.get(p)) for p in positions[True]]
+    number = len(positions[True])
+    lanes = min(plan.config.lanes(number), number)
+    return replace(
+        plan,
+        programs=len(programs),
+        lanes=max(plan.lanes, lanes),
+        groups=(*compiled, *hosted),
+        hosted=number,
+        hosted_rows=None if None in rows else sum(r for r in rows if r is not None),
+    )
+
+
+def _hosted_group(
+    programs: Sequence[Program], subject: Subject, members: Sequence[int], names: Sequence[Any]
+) -> Group:
+    how = dict.fromkeys(
+        repr(p.optimizer) if isinstance(p.optimizer, HostedOptimizer) else "run of its own" for p in programs
+    )
+    return Group(
+        description=programs[0].describe(),
+        programs=tuple(members),
+        names=tuple(names),
+        rows_per_block=subject.rows_per_block,
+        rows_alone=subject.block_size(1),
+        row_bytes=sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(subject.row)),
+        state_bytes=subject.state_bytes,
+        optimizer=" or ".join(how) if len(how) < 3 else f"{len(how)} hosted optimisers",
+        hosted=True,
+    )
+
+
+def _most_rows(program: Program, subject: Subject | None) -> int | None:
+    if type(program).run is not Program.run or subject is None:
+        return None
+    return program.optimizer.most_rows(subject.num_parameters)
 
 
 def resident_blocks(group: Group, size: int, limit: int) -> int:

@@ -1,13 +1,14 @@
 """`Program`: one thing to train, and the `Row` that it becomes.
 
-A row is a pytree: what loss, how the optimiser updates and what shapes things have is static; the circuit's
-    arrays, the
-coefficients, the start, the hyperparameters, the number of steps and the name's key words are leaves. Rows
-with equal keys share a compiled call.
+A row is a pytree: what loss, how the optimiser updates and what shapes things have is static; the circuit's arrays, the
+coefficients, the start, the hyperparameters, the number of steps and the name's key words are leaves. Rows with equal
+keys share a compiled call. Programs with a hosted optimiser, or a `run` of their own, do not become rows: they are
+run by the hosted driver.
 """
 
 from __future__ import annotations
 
+import inspect
 import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ensembles import names
+from ensembles.hosted_optimizers import HostedOptimizer
 from ensembles.optimizers import Identity, Optimizer, as_optimizer
+from ensembles.subjects import GENERIC_ROWS_PER_BLOCK, Hosting, LossSubject
 
-__all__ = ["Program", "Row"]
-
-GENERIC_ROWS_PER_BLOCK = 16
-"""Rows of a block for losses of which nothing is known but that they are functions. A row alone runs in a full block,
-too: XLA's sums and matrix products round differently with and without a batch axis."""
+__all__ = ["Program", "Row", "check_run"]
 
 _MOST_STEPS = 2**31 - 2  # steps + 1 evaluations are counted in int32
 
@@ -74,8 +73,9 @@ class Program:
             round differently without a batch axis, and so no result depends on company.
         initial_parameters: array or pytree of real arrays.
         data: pytree of arrays handed to the loss, copied; never differentiated.
-        optimizer: `ensembles.adam(...)` and the like, or an optax transformation.
-        steps: how many updates, at least 0.
+        optimizer: `ensembles.adam(...)` and the like, or an optax transformation; or a hosted one, such as
+            `ensembles.scipy_minimize("COBYLA")`.
+        steps: how many updates, at least 0; not for hosted optimisers, which have limits of their own.
 
     Raises:
         TypeError: a loss that is not callable, complex or non-numeric parameters, data that are no numbers, not an
@@ -96,6 +96,8 @@ class Program:
     """
 
     kind = "Program"
+    optimizer: Any
+    steps: Any
 
     def __init__(
         self,
@@ -118,6 +120,20 @@ class Program:
         self._set_training(optimizer, steps)
 
     def _set_training(self, optimizer: Any, steps: int | None) -> None:
+        own_run = type(self).run is not Program.run
+        if own_run:
+            check_run(type(self))
+        if own_run or isinstance(optimizer, HostedOptimizer):
+            if steps is not None:
+                raise ValueError(
+                    f"{self.kind}: steps={steps!r} was given, but a program that is ordinary Python has no steps to "
+                    'count; limit its optimiser, as in scipy_minimize("COBYLA", maxiter=200).'
+                )
+            self.optimizer, self.steps = optimizer, None
+            if isinstance(optimizer, HostedOptimizer):
+                subject = self.hosting().subject
+                optimizer.check(0 if subject is None else subject.num_parameters)
+            return
         self.optimizer = as_optimizer(optimizer)
         if steps is None:
             raise ValueError(f"{self.kind}: say how many updates to make, as in steps=200.")
@@ -142,6 +158,27 @@ class Program:
             rows_per_block=GENERIC_ROWS_PER_BLOCK,
             rows_alone=GENERIC_ROWS_PER_BLOCK,
         )
+
+    @property
+    def hosted(self) -> bool:
+        """Whether it is ordinary Python (a hosted optimiser, or a `run` of its own), run by the hosted driver."""
+        return isinstance(self.optimizer, HostedOptimizer) or type(self).run is not Program.run
+
+    def hosting(self) -> Hosting:
+        """What the hosted driver evaluates."""
+        subject = LossSubject(self.loss, self.initial_parameters, self.data)
+        return Hosting(subject, subject.initial())
+
+    def run(self, evaluate: Any) -> Any:
+        """What a hosted program does: ordinary Python that calls `evaluate`, an `Evaluate`, and waits for its answers.
+
+        This one runs the hosted optimiser. A subclass may do anything else; `HostedProgram` says what to return.
+        """
+        if not isinstance(self.optimizer, HostedOptimizer):
+            raise TypeError(
+                f"{self.kind}: this program has no hosted optimiser to run, but {self.optimizer!r}."
+            )
+        return self.optimizer.minimize(evaluate)
 
     def describe(self) -> str:
         """What a group of such programs is, for the plan."""
@@ -168,7 +205,38 @@ class Program:
         return [{} for _ in programs]
 
     def __repr__(self) -> str:
-        return f"{self.describe()} ({self.optimizer}, {self.steps} steps)"
+        how = f"{self.optimizer}" if self.hosted else f"{self.optimizer}, {self.steps} steps"
+        return f"{self.describe()} ({how})"
+
+
+def check_run(kind: type[Program]) -> None:
+    """Refuses classes whose `run` could not be run, before anything is.
+
+    Raises:
+        TypeError: no `run`, one that is no ordinary method, or one of other arguments.
+    """
+    run, name = kind.run, kind.__name__
+    if run is Program.run or not callable(run):
+        raise TypeError(f"{name}: write a method run(self, evaluate), which is what the program does.")
+    for is_one, what in _NOT_ORDINARY.items():
+        if is_one(run):
+            raise TypeError(
+                f"{name}: run must be an ordinary method that calls evaluate and waits, but it is {what}."
+            )
+    try:
+        inspect.signature(run).bind(None, None)
+    except TypeError:
+        raise TypeError(
+            f"{name}: run takes one argument, as in run(self, evaluate), but has the signature "
+            f"run{inspect.signature(run)}."
+        ) from None
+
+
+_NOT_ORDINARY: dict[Callable[[Any], bool], str] = {
+    inspect.iscoroutinefunction: "a coroutine (async def)",
+    inspect.isgeneratorfunction: "a generator (it has a yield)",
+    inspect.isasyncgenfunction: "an asynchronous generator",
+}
 
 
 def _real_leaf(leaf: Any) -> np.ndarray:

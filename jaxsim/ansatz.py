@@ -7,7 +7,7 @@ arguments gives circuits of one structure, so they share compiled calls.
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations, product
 from typing import Any
 
@@ -16,6 +16,7 @@ from jaxtyping import Float64
 
 from jaxsim import gates
 from jaxsim.circuit import MAX_WIRES, Circuit
+from jaxsim.mixers import MIXERS, Mixer
 from jaxsim.observables import PauliSum
 from jaxsim.parameters import ParameterVector
 
@@ -179,18 +180,17 @@ def _placed(n: int, placements: Sequence[Placement], parameters: str) -> Circuit
 # QAOA -------------------------------------------------------------------------------------------------------
 
 
-def _x_mixer(circuit: Circuit, beta: Any) -> None:
-    circuit.rx(2 * beta, range(circuit.num_wires))
-
-
-MIXERS = {"x": _x_mixer}
-"""What follows a cost layer: mixer -> function that appends exp(-i beta M). |+...+> is M's highest state."""
-
-
-def qaoa(cost: Any, layers: int, mixer: str = "x", *, num_wires: int | None = None) -> Circuit:
+def qaoa(
+    cost: Any,
+    layers: int,
+    mixer: str | Callable[[Circuit, Any], Any] = "x",
+    *,
+    initial_state: Any = None,
+    num_wires: int | None = None,
+) -> Circuit:
     """The quantum approximate optimisation algorithm (Farhi, Goldstone, Gutmann, arXiv:1411.4028).
 
-    Starts from |+...+>; layer k is exp(-i gamma[k] C), then exp(-i beta[k] sum_q X_q). The cost is data and
+    Starts from |+...+>; layer k is exp(-i gamma[k] C), then the mixer, exp(-i beta[k] sum_q X_q). The cost is data and
     each cost layer one gate, so all costs on as many qubits share a structure and a compiled call.
 
     Returns a circuit with parameters ``beta[0], ..., gamma[0], ...``: a flat array of values has all betas
@@ -200,13 +200,16 @@ def qaoa(cost: Any, layers: int, mixer: str = "x", *, num_wires: int | None = No
         cost: the diagonal of C, (2**n,) real, NumPy or JAX; or a diagonal PauliSum; or a problem with
             ``n_qubits`` and ``diagonal()``, such as MaxCut.
         layers: 0 or more.
-        mixer: "x".
+        mixer: "x"; "xy_ring" or "xy_complete", which conserve the number of ones (`jaxsim.mixers` has the table);
+            or a function (circuit, beta) that appends a layer.
+        initial_state: where to start instead: a circuit without parameters, or amplitudes (2**n,), such as
+            `jaxsim.mixers.dicke_state` for mixers that conserve the number of ones, which need one.
         num_wires: for a PauliSum: the number of qubits, by default the highest wire + 1.
 
     Raises:
         TypeError: `layers` is not an integer, or `cost` is complex or none of the above.
         ValueError: `layers` is negative, `cost` is not diagonal or its length is no power of 2, unknown
-            mixer.
+            mixer, a mixer without the initial state that it needs.
 
     Example:
         >>> import jaxsim as js
@@ -220,13 +223,26 @@ def qaoa(cost: Any, layers: int, mixer: str = "x", *, num_wires: int | None = No
         2.78
     """
     layers = _integer("qaoa", "layers", layers, 0)
-    append_mixer = _choice("qaoa", "mixer", mixer, MIXERS)
+    row = Mixer(mixer, False, "") if callable(mixer) else _choice("qaoa", "mixer", mixer, MIXERS)
     n, energies = _diagonal(cost, num_wires)
-    circuit = Circuit(n).h(range(n))
+    circuit = Circuit(n)
+    if isinstance(initial_state, Circuit):
+        if initial_state.parameters:
+            raise ValueError("qaoa: the initial state is a circuit without parameters; bind them first.")
+        circuit.compose(initial_state)
+    elif initial_state is not None:
+        circuit.initialize(initial_state)
+    elif row.keeps_weight:
+        raise ValueError(
+            f"qaoa: the mixer {mixer!r} conserves the number of ones, so it needs a state with the right number to "
+            f"start from, for example initial_state=jaxsim.mixers.dicke_state({n}, {n // 2})."
+        )
+    else:
+        circuit.h(range(n))
     gamma, beta = ParameterVector("gamma", layers), ParameterVector("beta", layers)
     for k in range(layers):
         circuit.evolve_diagonal(gamma[k], energies)
-        append_mixer(circuit, beta[k])
+        row.append(circuit, beta[k])
     return circuit
 
 

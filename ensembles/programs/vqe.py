@@ -11,6 +11,8 @@ import jaxsim
 from ensembles import names
 from ensembles.optimizers import Identity
 from ensembles.program import Program, Row
+from ensembles.programs.arguments import remembers_arguments
+from ensembles.subjects import CircuitSubject, Hosting
 
 __all__ = ["VQE"]
 
@@ -50,7 +52,10 @@ class VQE(Program):
     """
 
     kind = "VQE"
+    exact = True
+    """Whether nothing but the start is drawn at random."""
 
+    @remembers_arguments
     def __init__(
         self,
         ansatz: jaxsim.Circuit,
@@ -87,6 +92,11 @@ class VQE(Program):
             self._start = self.initial_parameters
         self._set_training(optimizer, steps)
 
+    @property
+    def lowered(self) -> jaxsim.Lowered:
+        """The circuit and its observable as arrays, as `jaxsim.lower` makes them."""
+        return self._lowered
+
     def row(self, name: Any) -> Row:
         return Row(
             data=self._lowered,
@@ -99,6 +109,10 @@ class VQE(Program):
             rows_per_block=jaxsim.rows_per_block(self._lowered),
             rows_alone=jaxsim.block_size(1, self._lowered),
         )
+
+    def hosting(self) -> Hosting:
+        subject = CircuitSubject(self._lowered, self.ansatz.parameters)
+        return Hosting(subject, self.initial_parameters, self.ansatz, self.hamiltonian, self._lowered.dtype)
 
     def describe(self) -> str:
         lowered = self._lowered

@@ -124,9 +124,9 @@ def _affine(index: AnyArray, scale: AnyArray, values: Array) -> Array:
     return _sum_of_last(scale * values.at[index].get(mode="promise_in_bounds"))
 
 
-def _sum_of_last(terms: Array) -> Array:
+def _sum_of_last(terms: AnyArray) -> Array:
     """The sum over the last axis, in its order."""
-    first, *others = lax.split(terms, (1,) * terms.shape[-1], axis=terms.ndim - 1)
+    first, *others = lax.split(jnp.asarray(terms), (1,) * terms.shape[-1], axis=terms.ndim - 1)
     return lax.squeeze(sum(others, first), (terms.ndim - 1,))
 
 
@@ -136,12 +136,12 @@ def _layers(program: Program, data: Data, values: Array) -> _Layer:
     factors, turning = len(FACTORS) * program.num_wires, data.turns.shape[1]
     turns = _turned(data.turns, angles[:, :turning])
     by_factor = turns[:, :factors].reshape(-1, len(FACTORS), program.num_wires, 2)
-    gates = _gates(by_factor)
+    gates = layer_kernels.pair_matrices(_gates(by_factor))
     return _Layer(
         turns=by_factor,
-        gates=layer_kernels.pair_matrices(gates),
-        adjoints=layer_kernels.pair_matrices(jnp.conj(jnp.swapaxes(gates, -1, -2))),
-        maps=layer_kernels.index_tables(data.maps),
+        gates=gates,
+        adjoints=(jnp.conj(jnp.swapaxes(gates[0], -1, -2)), jnp.conj(jnp.swapaxes(gates[1], -1, -2))),
+        maps=layer_kernels.index_tables(jnp.asarray(data.maps)),
         sign=data.sign,
         masked=data.masked,
         masked_turn=turns[:, -1],

@@ -146,6 +146,7 @@ def constant_matrices(structure: Structure, angles: np.ndarray | None) -> dict[i
         if not base.angles:
             found[position] = _fixed_matrix(base.name)
         elif angles is not None and not waiting.intersection(i.slots):
+            assert base.formula is not None  # gates on one qubit have one
             (a, b), (c, d) = base.formula(_Scalars, *[numbers[s] for s in i.slots])
             found[position] = (a, b, c, d)
     return found

@@ -1,10 +1,10 @@
-"""Circuits as data, for dense circuits: layers of RZ RY RZ on every qubit, then phases, then one affine map
-of the basis index.
+"""Circuits as data, for dense circuits: layers of a gate on every qubit, then phases, then one affine map of the
+basis index.
 
 CX, SWAP and X networks of any size are such a map. Diagonal gates are *parity phases* exp(-i a/2 Z_m); one with a
 mask m becomes an RZ on one qubit once a map has brought the parity m there. CZ gates are the sign of a quadratic form,
 phases under two or more controls an entry of their own, energies given as an array a table. So a circuit is a
-sequence of regions, each with Euler angles, phases and a map. Gates move into the earliest region that they
+sequence of regions, each with gates, phases and a map. Gates move into the earliest region that they
 commute to; closing the regions turns leftover parity phases into layers, as few as linear independence of
 their masks allows.
 
@@ -60,7 +60,7 @@ class Masked(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """Euler angles on every qubit, phases of the bits they leave, a map of the bits.
+    """Gates on every qubit, phases of the bits they leave, a map of the bits.
 
     Attributes:
         slots: one for each qubit.
@@ -114,7 +114,7 @@ def _entries(matrix: np.ndarray) -> Matrix:
 
 
 class _Region:
-    """Euler angles on every qubit, then phases (of the bits after them), then a map."""
+    """Gates on every qubit, then phases (of the bits after them), then a map."""
 
     __slots__ = ("map", "masked", "phases", "sign", "slots", "table")
 

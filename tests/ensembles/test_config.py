@@ -8,7 +8,8 @@ import warnings
 import numpy as np
 import pytest
 
-from ensembles.config import BatchConfig, BatchMode, total_memory
+from ensembles.config import BatchConfig, BatchMode
+from jaxsim.memory import total_memory
 
 INTEGER_KNOBS = ("max_batch_size", "max_concurrent_programs", "max_rows_per_call", "memory_limit")
 

@@ -153,9 +153,8 @@ def test_repr_pickle_and_read_only_arrays():
         ([(0, 1, "heavy")], {}, r"is 'heavy'; weights are finite"),
         ([(0, 1, 1j)], {}, r"is 1j; weights are finite"),
         ([(0, 1, 2, 3)], {}, r"has 4 entries; an edge is \(u, v\) or \(u, v, weight\)\."),
-        (nx.path_graph(31), {}, r"the graph has 31 nodes, but at most 30 fit, one qubit each"),
         ([(0, 5)], {"num_nodes": 4}, r"node 5 is not one of 0 to 3, as num_nodes=4 demands"),
-        ([(0, 5)], {"num_nodes": 40}, r"num_nodes must be an integer from 1 to 30, not 40\."),
+        ([(0, 5)], {"num_nodes": 0}, r"num_nodes must be an integer, 1 or more, not 0\."),
         (nx.path_graph(3), {"num_nodes": 4}, r"num_nodes goes with a list of edges"),
     ],
 )

@@ -499,7 +499,7 @@ ERRORS = [
     (lambda: ansatz.brick(1, 1), ValueError, "brick: the number of qubits must be an integer from 2 to 30"),
     (lambda: ansatz.brick(4, 1, "su5"), ValueError, "but 'su5' was given; choose one of su4, u_cz, swap"),
     (lambda: ansatz.qaoa(np.ones(4), -1), ValueError, "qaoa: layers must be"),
-    (lambda: ansatz.qaoa(np.ones(4), 1, "xy"), ValueError, "mixer='xy' is not known; choose one of x."),
+    (lambda: ansatz.qaoa(np.ones(4), 1, "xy"), ValueError, "choose one of x, xy_ring, xy_complete."),
     (lambda: ansatz.qaoa(np.ones(6), 1), ValueError, "has shape (2**n,), n >= 1, but (6,) was given"),
     (lambda: ansatz.qaoa(np.ones(1), 1), ValueError, "but (1,) was given"),
     (lambda: ansatz.qaoa(np.ones((2, 2)), 1), ValueError, "but (2, 2) was given"),

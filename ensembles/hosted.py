@@ -1,0 +1,468 @@
+"""The hosted driver: programs that are ordinary blocking Python, one thread a lane.
+
+A program's thread sleeps while it waits for an answer. Whoever submits last, so that requests are due, evaluates
+them, all that are pending, and then programs go on one after another (`ensembles.turns`). No thread waits with a time
+limit but the one that called `run`, which keeps the clock of the turns and hears Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import jax
+import numpy as np
+
+from ensembles.barrier import Barrier, BarrierClosedError, NotUnderWayError
+from ensembles.calls import Calls, EvaluationCounts
+from ensembles.config import BatchConfig, BatchMode
+from ensembles.evaluation import Cancelled, Evaluate, Record, Request
+from ensembles.names import Name, display_name
+from ensembles.program import Program
+from ensembles.result import ProgramResult
+from ensembles.subjects import Family, Hosting, Subject
+from ensembles.turns import Turns
+
+__all__ = ["HEARTBEAT", "HostedOutcome", "HostedRun"]
+
+PATIENCE = 0.01
+"""Seconds that a program may run its own Python before others need not wait for it any more: two slices of time of
+CPython's."""
+
+HEARTBEAT = 0.25
+"""Seconds after which the thread that called `run` looks up from any wait: a signal may be handed to another thread,
+and not every system lets it end a wait."""
+
+GRACE = 10.0
+"""Seconds that cancelled programs get to come to their next `evaluate`, or to an end."""
+
+
+@dataclass
+class HostedOutcome:
+    """How one program ended; arrays on the host. Fields as in `ProgramResult`."""
+
+    status: str = "cancelled"
+    error: Exception | None = None
+    evaluations: int = 0
+    history: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    best_value: float = float("nan")
+    best_parameters: Any = None
+    final_value: float = float("nan")
+    final_parameters: Any = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class HostedRun:
+    """Runs hosted programs from the first to the last.
+
+    Args:
+        names: the programs' names.
+        programs: the programs.
+        hostings: what they evaluate.
+        config: decides lanes and flushes.
+        root: uint32 (2,), key data of the root key.
+        report: called after each flush and each end of a program with (programs ended, calls).
+
+    Attributes:
+        interrupted: whether Ctrl-C came.
+        cancelled: whether the run is being ended from outside.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[Name],
+        programs: Sequence[Program],
+        hostings: Sequence[Hosting],
+        config: BatchConfig,
+        root: np.ndarray,
+        report: Callable[[int, int], None] = lambda ended, calls: None,
+    ) -> None:
+        self.interrupted = False
+        self._names, self._programs, self._hostings = list(names), list(programs), list(hostings)
+        self._root, self._report = root, report
+        self._lock = threading.Lock()
+        self._clock = threading.Condition(self._lock)
+        self._families: dict[Any, Family] = {}
+        self._calls = Calls(names, config)
+        self._barrier = Barrier[Request](1 if config.mode is BatchMode.OFF else config.max_batch_size)
+        self._turns = Turns[threading.Lock]()
+        self._lanes = min(config.lanes(len(self._programs)), len(self._programs))
+        self._waiting = deque(range(len(self._programs)))
+        # Whoever sleeps: what wakes it, and the request it waits for.
+        self._asleep: dict[threading.Lock, Request | None] = {}
+        self._threads: list[threading.Thread] = []
+        self._lanes_ended = 0
+        self._resting = False
+        self.cancelled = False
+        self._evaluates: dict[int, Evaluate] = {}
+        self._outcomes: dict[int, HostedOutcome] = {}
+
+    @property
+    def counts(self) -> EvaluationCounts:
+        """What has happened so far."""
+        return self._calls.counts
+
+    @property
+    def groups(self) -> int:
+        """How many different merge keys have come up."""
+        return len(self._families)
+
+    # the thread that called -------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """All programs. Ctrl-C ends the run after the calls in flight; `interrupted` says so.
+
+        Raises:
+            RuntimeError: not one thread could be started.
+        """
+        try:
+            if not self.cancelled:
+                self._start()
+                self._keep_time()
+        except KeyboardInterrupt:
+            self.interrupted = True
+            self._cancel_for_sure()
+        except BaseException:
+            self.cancel()
+            self._see_off()
+            raise
+        self._see_off()
+
+    def cancel(self) -> None:
+        """Ends the run after the calls in flight, from any thread. Programs get `Cancelled` from `evaluate`."""
+        with self._lock:
+            self.cancelled = True
+            self._barrier.close()
+            sleepers = [
+                wake for wake, request in self._sleepers().items() if request is None or not request.in_flight
+            ]
+            self._clock.notify_all()
+        _wake(sleepers)
+
+    def _sleepers(self) -> dict[threading.Lock, Request | None]:
+        """Who sleeps now; a copy, because those who wake up take themselves off the list without the lock."""
+        return self._asleep.copy()
+
+    def _cancel_for_sure(self) -> None:
+        while True:
+            try:
+                return self.cancel()
+            except KeyboardInterrupt:
+                # An impatient user. Cancelling takes no time, and nobody may be left asleep.
+                continue
+
+    def _start(self) -> None:
+        # JAX's contexts are those of a thread.
+        contexts = (
+            jax.config.read("jax_enable_x64"),
+            getattr(jax.config, "jax_default_device", None),
+        )
+        first = [self._waiting.popleft() for _ in range(self._lanes)]
+        self._barrier.enter(first)
+        for position, program in enumerate(first):
+            wake = _held()
+            self._asleep[wake] = None
+            thread = threading.Thread(
+                target=self._lane,
+                args=(program, wake, contexts),
+                name=f"ensembles lane {position}",
+                daemon=True,  # one that never ends must not keep the process alive
+            )
+            self._threads.append(thread)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system has no more threads
+                self._threads.pop()
+                del self._asleep[wake]
+                if not self._threads:
+                    raise RuntimeError(
+                        f"run: no thread could be started for hosted programs: {error}."
+                    ) from error
+                for other in first[position:]:
+                    self._barrier.leave(other)
+                self._waiting.extendleft(reversed(first[position:]))
+                break
+            with self._lock:
+                self._turns.line_up(program, wake)
+        with self._lock:
+            awake = self._turns.next()
+        _wake(awake)
+
+    def _keep_time(self) -> None:
+        """Until all lanes have ended: lets others go if those whose turn it is take long."""
+        with self._clock:
+            while self._lanes_ended < len(self._threads) and not self.cancelled:
+                if not self._turns:
+                    self._resting = True
+                    self._clock.wait(HEARTBEAT)
+                    self._resting = False
+                    continue
+                served = self._turns.served
+                self._clock.wait(PATIENCE)
+                if self._turns and self._turns.served == served:
+                    _wake(self._turns.hurry())
+
+    def _see_off(self) -> None:
+        """Waits for the lanes to end; for those of cancelled programs that do not come back, for a while."""
+        try:
+            if self.cancelled:  # lanes may have been started meanwhile
+                self._cancel_for_sure()
+            self._wait_for_lanes(len(self._started()))
+        except KeyboardInterrupt:  # a second one: the user does not want to wait
+            self.interrupted = True
+        started = [thread for thread in self._threads if thread.ident is not None]
+        with self._lock:
+            ended = self._lanes_ended >= len(started)
+            busy = [p for p in self._evaluates if p not in self._outcomes]
+        if ended:
+            for thread in started:  # they have nothing left to do
+                thread.join()
+            return
+        names = ", ".join(repr(display_name(self._names[p])) for p in busy)
+        warnings.warn(
+            f"run: the programs {names} are still busy with Python of their own after the run was cancelled; they "
+            "end at their next evaluate. Their results are marked as cancelled.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+    def _started(self) -> list[threading.Thread]:
+        """The lanes that began; whether the last one did is not known at once if Ctrl-C came while it was started."""
+        if any(thread.ident is None for thread in self._threads):
+            with self._clock:
+                self._clock.wait_for(lambda: self._lanes_ended == len(self._threads), HEARTBEAT)
+        return [thread for thread in self._threads if thread.ident is not None]
+
+    def _wait_for_lanes(self, started: int) -> None:
+        deadline = None
+        with self._clock:
+            while self._lanes_ended < started:
+                if any(request is not None and request.in_flight for request in self._sleepers().values()):
+                    deadline = None
+                    self._clock.wait(HEARTBEAT)
+                    continue
+                now = time.monotonic()
+                deadline = now + GRACE if deadline is None else deadline
+                if now >= deadline:
+                    return
+                self._clock.wait(min(HEARTBEAT, deadline - now))
+
+    # the lanes ----------------------------------------------------------------------------------------------
+
+    def _lane(self, program: int, wake: threading.Lock, contexts: tuple[bool, Any]) -> None:
+        x64, device = contexts
+        wake.acquire()
+        self._asleep.pop(wake, None)
+        try:
+            with jax.enable_x64(x64), jax.default_device(device):
+                following: int | None = program
+                while following is not None:
+                    outcome = self._one_program(following)
+                    following = self._leave(following, outcome)
+        finally:
+            with self._clock:
+                self._lanes_ended += 1
+                self._clock.notify_all()
+
+    def _one_program(self, number: int) -> HostedOutcome:
+        """Runs a program to its end, whatever that is."""
+        program = self._programs[number]
+        if self.cancelled:
+            return HostedOutcome()
+        record, hosting = None, self._hostings[number]
+        subject = hosting.subject
+        try:
+            evaluate = Evaluate(self._names[number], number, hosting, self._root, self)
+            self._evaluates[number], record = evaluate, evaluate.record
+            returned = program.run(evaluate)
+            return _finished(record, subject, returned)
+        except Cancelled:
+            return _outcome(record, subject, status="cancelled")
+        except BaseException as error:
+            return _outcome(record, subject, status="failed", error=_as_exception(error))
+
+    def _leave(self, program: int, outcome: HostedOutcome) -> int | None:
+        """The program has ended; the next one of its lane."""
+        with self._lock:
+            self._outcomes[program] = outcome
+            evaluate = self._evaluates.pop(program, None)
+            following = self._waiting.popleft() if self._waiting and not self.cancelled else None
+            left = self._barrier.leave(program, following)
+            for request in left.flush:
+                request.in_flight = True
+            self._turns.pause(program)
+            if following is not None:
+                self._turns.resume(following)
+            awake = self._turns.next()
+        if evaluate is not None:
+            evaluate.close()
+        for request in left.dropped:
+            request.error = _ended(self._names[program])
+            awake.append(request.wake)
+        _wake(awake)
+        if left.flush:
+            self._flush(left.flush)
+        else:
+            self._tell()
+        return following
+
+    # what `Evaluate` calls -----------------------------------------------------------------------------------
+
+    def family(self, subject: Subject) -> Family:
+        with self._lock:
+            found = self._families.get(subject.key)
+            if found is None:
+                found = self._families[subject.key] = Family(subject)
+            return found
+
+    def check_going_on(self) -> None:
+        if self.cancelled:
+            raise Cancelled
+
+    def submit(self, request: Request) -> None:
+        try:
+            with self._lock:
+                self._asleep[request.wake] = request
+                due = self._barrier.submit(request.program, request, len(request.values))
+                for other in due:
+                    other.in_flight = True
+                self._turns.pause(request.program)
+                awake = self._turns.next()
+        except BarrierClosedError:
+            self._asleep.pop(request.wake, None)
+            raise Cancelled from None
+        except NotUnderWayError:
+            self._asleep.pop(request.wake, None)
+            raise _ended(self._names[request.program]) from None
+        _wake(awake)
+        if due:
+            self._flush(due)
+        request.wake.acquire()
+        self._asleep.pop(request.wake, None)
+        if request.error is not None:
+            raise request.error
+        if request.answer is None:
+            raise Cancelled
+
+    def _flush(self, requests: Sequence[Request]) -> None:
+        """Evaluates requests and lets their programs go on."""
+        self._calls.answer(requests)
+        with self._lock:
+            for request in requests:
+                request.in_flight = False
+                self._turns.line_up(request.program, request.wake)
+            if self.cancelled:
+                awake = [request.wake for request in requests]
+                self._clock.notify_all()
+            else:
+                awake = self._turns.next()
+                if self._resting and self._turns:
+                    self._clock.notify()
+        _wake(awake)
+        self._tell()
+
+    def _tell(self) -> None:
+        with suppress(Exception):  # a display that fails is no reason for a program to fail
+            self._report(len(self._outcomes), self.counts.calls)
+
+    # results ------------------------------------------------------------------------------------------------
+
+    def outcomes(self) -> list[HostedOutcome]:
+        """How every program ended, or where it is."""
+        with self._lock:
+            found = dict(self._outcomes)
+            under_way = dict(self._evaluates)
+        for number, evaluate in under_way.items():
+            if number not in found:
+                subject = self._hostings[number].subject
+                found[number] = _outcome(evaluate.record, subject, status="cancelled")
+        return [found.get(number, HostedOutcome()) for number in range(len(self._programs))]
+
+
+def _held() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+def _wake(sleepers: Iterable[threading.Lock]) -> None:
+    for wake in sleepers:
+        try:
+            wake.release()
+        except RuntimeError:  # woken already
+            continue
+
+
+def _ended(name: Name) -> RuntimeError:
+    return RuntimeError(
+        f"evaluate: the run of program {display_name(name)!r} has ended, so nothing more is evaluated for it; a thread "
+        "that a program starts must be joined before run returns."
+    )
+
+
+def _as_exception(error: BaseException) -> Exception:
+    """The error; one that would end the interpreter (SystemExit) ends a program only."""
+    if isinstance(error, Exception):
+        return error
+    wrapped = RuntimeError(f"run raised {type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def _outcome(record: Record | None, subject: Subject | None, **fields: Any) -> HostedOutcome:
+    """What a record says."""
+    if record is None:
+        return HostedOutcome(**fields)
+    outcome = HostedOutcome(evaluations=record.rows, history=record.history(), **fields)
+    if subject is not None and record.best_vector is not None:
+        outcome.best_value = record.best_value
+        outcome.best_parameters = subject.parameters(record.best_vector)
+        outcome.final_value = record.last_value
+        outcome.final_parameters = subject.parameters(record.last_vector)
+    return outcome
+
+
+_FIELDS = frozenset(f.name for f in fields(ProgramResult))
+_ENTRIES = ("parameters", "value", "converged")
+
+
+def _finished(record: Record, subject: Subject | None, returned: Any) -> HostedOutcome:
+    """The outcome of a program whose `run` has returned."""
+    outcome = _outcome(record, subject, status="completed")
+    if returned is None:
+        returned = {}
+    entries = dict(returned) if isinstance(returned, Mapping) else {"returned": returned}
+    for name in entries:
+        if not isinstance(name, str) or (name in _FIELDS and name not in _ENTRIES):
+            raise ValueError(
+                f"run returned a mapping with the entry {name!r}; entries are strings, other than the names of the "
+                f"result's own fields ({', '.join(sorted(_FIELDS - set(_ENTRIES)))})."
+            )
+    given = {name: entries.pop(name) for name in _ENTRIES if name in entries}
+    if given.get("parameters") is not None:
+        outcome.final_parameters = _parameters(subject, given["parameters"])
+        outcome.final_value = record.value_at(given["parameters"])
+    if given.get("value") is not None:
+        outcome.final_value = float(given["value"])
+    if outcome.best_parameters is None:  # nothing of its own loss was evaluated
+        outcome.best_value, outcome.best_parameters = outcome.final_value, outcome.final_parameters
+    if record.cancelled:  # and `run` caught that
+        outcome.status = "cancelled"
+    elif given.get("converged"):
+        outcome.status = "converged"
+    outcome.extra = entries
+    return outcome
+
+
+def _parameters(subject: Subject | None, given: Any) -> Any:
+    """In the result's form, if they are a vector of the program's own."""
+    vector = np.asarray(given)
+    if subject is not None and vector.shape == (subject.num_parameters,) and vector.dtype.kind in "fiu":
+        return subject.parameters(vector)
+    return given

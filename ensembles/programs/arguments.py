@@ -1,0 +1,111 @@
+"""The arguments a program was made with, and the same program with some of them changed."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from jaxsim import Circuit
+
+__all__ = ["arguments_of", "rebuilt", "remembers_arguments"]
+
+_Self = TypeVar("_Self")
+_P = ParamSpec("_P")
+
+
+def remembers_arguments(
+    init: Callable[Concatenate[_Self, _P], None],
+) -> Callable[Concatenate[_Self, _P], None]:
+    """Decorates ``__init__``, so that `arguments_of` and `rebuilt` know what the program was made with.
+
+    Of an inherited chain the outermost call counts. Circuits are kept as snapshots.
+    """
+    signature = inspect.signature(init)
+
+    @functools.wraps(init)
+    def wrapped(self: _Self, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        if "_made_with" not in vars(self):
+            _refuse_unknown(type(self).__name__, kwargs, signature)
+            try:
+                given = signature.bind(self, *args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{type(self).__name__}: {error}.") from None
+            given.apply_defaults()
+            arguments = dict(given.arguments)
+            for name, parameter in signature.parameters.items():
+                if parameter.kind is parameter.VAR_KEYWORD:
+                    arguments.update(arguments.pop(name))
+            vars(self)["_made_with"] = {
+                name: value.copy() if isinstance(value, Circuit) else value
+                for name, value in arguments.items()
+                if value is not self
+            }
+        init(self, *args, **kwargs)
+
+    return wrapped
+
+
+def _refuse_unknown(name: str, given: Mapping[str, Any], signature: inspect.Signature) -> None:
+    """TypeError for a keyword that is no argument, with those that come close."""
+    parameters = list(signature.parameters.values())[1:]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    known = [p.name for p in parameters]
+    for keyword in given:
+        if keyword not in known:
+            close = difflib.get_close_matches(keyword, known, n=2)
+            advice = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
+            raise TypeError(f"{name}: there is no argument {keyword!r}. {advice}It takes {', '.join(known)}.")
+
+
+def arguments_of(program: Any) -> dict[str, Any]:
+    """What a program was made with: name -> value, defaults included.
+
+    Programs whose ``__init__`` does not remember its arguments have to keep them as attributes of the same names.
+
+    Errors: TypeError for a program that keeps one under no such name.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensembles import Program, adam
+        >>> def loss(x, data, key):
+        ...     return (x**2).sum()
+        >>> sorted(arguments_of(Program(loss, np.zeros(2), optimizer=adam(0.1), steps=5)))
+        ['data', 'initial_parameters', 'loss', 'optimizer', 'steps']
+    """
+    if "_made_with" in vars(program):
+        return dict(vars(program)["_made_with"])
+    parameters = list(inspect.signature(type(program)).parameters.values())
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    found = {}
+    for parameter in parameters:
+        if parameter.kind in variable:
+            continue
+        kept = next((name for name in (parameter.name, f"_{parameter.name}") if hasattr(program, name)), None)
+        if kept is None:
+            raise TypeError(
+                f"A {type(program).__name__} does not say what {parameter.name!r} it was made with, so no other can be "
+                f"made from it: keep the argument as an attribute, self.{parameter.name} = {parameter.name}, or give a "
+                "function that makes the program."
+            )
+        found[parameter.name] = getattr(program, kept)
+    return found
+
+
+def rebuilt(program: Any, changes: Mapping[str, Any]) -> Any:
+    """A program of the same class, made with some arguments changed.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensembles import Program, adam
+        >>> def loss(x, data, key):
+        ...     return (x**2).sum()
+        >>> rebuilt(Program(loss, np.zeros(2), optimizer=adam(0.1), steps=5), {"steps": 7}).steps
+        7
+    """
+    quickly = getattr(program, "_quickly_rebuilt", None)  # some changes need no lowering
+    found = quickly(changes) if quickly else None
+    return type(program)(**{**arguments_of(program), **changes}) if found is None else found

@@ -1,0 +1,265 @@
+"""One run of an ensemble: both drivers, one result. And the handle of a run that goes on in the background."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from ensembles.compilations import count_compilations
+from ensembles.compiled import CompiledRun, Outcome
+from ensembles.hosted import HEARTBEAT, HostedOutcome, HostedRun
+from ensembles.names import Name
+from ensembles.planner import Plan
+from ensembles.program import Program, Row
+from ensembles.progress import ProgressReporter
+from ensembles.progress import progress as progress_bar
+from ensembles.rehearsal import Rehearsal
+from ensembles.result import EnsembleError, EnsembleResult, ProgramResult, Stats
+from ensembles.subjects import Hosting
+
+__all__ = ["EnsembleRun", "RunHandle"]
+
+
+class EnsembleRun:
+    """What `ProgramEnsemble.run` does once everything has been checked: compiled programs first, then hosted ones.
+
+    Args:
+        programs: by name.
+        prepare: makes (rows of the compiled programs, hostings of the hosted ones, plan of the compiled ones).
+        root: uint32 (2,), key data of the root key.
+        show: whether to show a progress bar.
+    """
+
+    def __init__(
+        self,
+        programs: dict[Name, Program],
+        prepare: Callable[[], tuple[list[Row], list[Hosting], Plan]],
+        root: np.ndarray,
+        show: bool,
+    ) -> None:
+        self._programs, self._prepare, self._root, self._show = programs, prepare, root, show
+        self._lock = threading.Lock()
+        self._cancelled = False
+        self._compiled: CompiledRun | None = None
+        self._hosted: HostedRun | None = None
+
+    def cancel(self) -> None:
+        """Ends the run after the calls in flight, from any thread."""
+        with self._lock:
+            self._cancelled = True
+            compiled, hosted = self._compiled, self._hosted
+        if compiled is not None:
+            compiled.interrupted = True
+        if hosted is not None:
+            hosted.cancel()
+
+    def result(self) -> EnsembleResult:
+        """Runs everything."""
+        started = time.perf_counter()
+        names, programs = list(self._programs), list(self._programs.values())
+        is_hosted = [program.hosted for program in programs]
+        with count_compilations() as compiled:
+            rows, hostings, plan = self._prepare()
+            total_steps = sum(program.steps for program in programs if not program.hosted)
+            with progress_bar(len(programs), total_steps, self._show) as bar:
+                first = self._run_compiled([n for n, h in zip(names, is_hosted) if not h], rows, plan, bar)
+                second = self._run_hosted(
+                    [n for n, h in zip(names, is_hosted) if h],
+                    [p for p in programs if p.hosted],
+                    hostings,
+                    plan,
+                    bar,
+                    first,
+                )
+            outcomes = _merged(
+                is_hosted, first.outcomes() if first else [], second.outcomes() if second else []
+            )
+            extras = _extras(programs, outcomes)
+        seconds = time.perf_counter() - started
+        results = [
+            _result(name, outcome, extra)
+            for name, outcome, extra in zip(names, outcomes, extras, strict=True)
+        ]
+        counts = [run.counts for run in (first, second) if run is not None]
+        stats = Stats(
+            calls=sum(c.calls for c in counts),
+            blocks=sum(c.blocks for c in counts),
+            rows=sum(c.rows for c in counts),
+            padded_rows=sum(c.padded_rows for c in counts),
+            flushes=sum(c.flushes for c in counts),
+            groups=len(plan.groups) + (second.groups if second else 0),
+            compilations=compiled.count,
+            compile_seconds=compiled.seconds,
+            run_seconds=seconds - compiled.seconds,
+            largest_call=max((c.largest_call for c in counts), default=0),
+            evaluations=sum(r.evaluations for r in results),
+        )
+        return EnsembleResult(results, stats)
+
+    def _run_compiled(
+        self, names: Sequence[Name], rows: list[Row], plan: Plan, bar: ProgressReporter
+    ) -> CompiledRun | None:
+        if not rows:
+            return None
+        run = CompiledRun(
+            plan,
+            names,
+            rows,
+            self._root,
+            lambda steps, ended, calls: bar.update(steps_done=steps, programs_done=ended, calls=calls),
+        )
+        with self._lock:
+            self._compiled = run
+            if self._cancelled:
+                run.interrupted = True
+        if not run.interrupted:
+            run.run()
+        return run
+
+    def _run_hosted(
+        self,
+        names: Sequence[Name],
+        programs: Sequence[Program],
+        hostings: Sequence[Hosting],
+        plan: Plan,
+        bar: ProgressReporter,
+        before: CompiledRun | None,
+    ) -> HostedRun | None:
+        if not programs:
+            return None
+        ended, calls = (0, 0) if before is None else (len(before.ended), before.counts.calls)
+        rehearsal = Rehearsal(programs, hostings)
+
+        def report(more: int, more_calls: int) -> None:
+            rehearsal.begin()
+            bar.update(programs_done=ended + more, calls=calls + more_calls)
+
+        run = HostedRun(names, programs, hostings, plan.config, self._root, report)
+        with self._lock:
+            self._hosted = run
+            cancelled = self._cancelled
+        if cancelled or (before is not None and before.interrupted):
+            run.cancel()
+        try:
+            run.run()
+        finally:
+            rehearsal.end()
+        return run
+
+
+def _merged(is_hosted: Sequence[bool], compiled: Sequence[Any], hosted: Sequence[Any]) -> list[Any]:
+    """Outcomes of both drivers in the order of the programs."""
+    first, second = iter(compiled), iter(hosted)
+    return [next(second if is_one else first) for is_one in is_hosted]
+
+
+def _extras(programs: Sequence[Program], outcomes: Sequence[Outcome | HostedOutcome]) -> list[dict[str, Any]]:
+    """What each kind of program adds to its results, computed for all programs of the kind at once."""
+    found: list[dict[str, Any]] = [{} for _ in programs]
+    kinds: dict[type[Program], list[int]] = {}
+    for position, (program, outcome) in enumerate(zip(programs, outcomes, strict=True)):
+        if np.isfinite(outcome.best_value) and outcome.best_parameters is not None:
+            kinds.setdefault(type(program), []).append(position)
+    for kind, members in kinds.items():
+        values = [outcomes[p].best_value for p in members]
+        parameters = [outcomes[p].best_parameters for p in members]
+        extras = kind.extras([programs[p] for p in members], values, parameters)
+        for position, extra in zip(members, extras, strict=True):
+            found[position] = extra
+    return found
+
+
+def _result(name: Name, outcome: Outcome | HostedOutcome, extra: dict[str, Any]) -> ProgramResult:
+    if isinstance(outcome, HostedOutcome):
+        error, evaluations, steps = outcome.error, outcome.evaluations, len(outcome.history)
+        extra = {**extra, **outcome.extra}
+    else:
+        error, steps = None, outcome.steps
+        evaluations = steps + (outcome.status != "cancelled")
+        if outcome.failed_value is not None:
+            what = (
+                "a gradient" if np.isfinite(outcome.failed_value) else f"the loss is {outcome.failed_value}"
+            )
+            what = f"{what} is not finite" if what == "a gradient" else what
+            error = FloatingPointError(f"{what} after {outcome.steps} updates")
+    return ProgramResult(
+        name=name,
+        value=outcome.best_value,
+        parameters=outcome.best_parameters,
+        history=outcome.history,
+        status=outcome.status,
+        error=error,
+        evaluations=evaluations,
+        final_value=outcome.final_value,
+        final_parameters=outcome.final_parameters,
+        steps=steps,
+        extra=extra,
+    )
+
+
+class RunHandle:
+    """A run that goes on in the background; made by `ProgramEnsemble.start`."""
+
+    def __init__(self, run: Callable[[], EnsembleResult], cancel: Callable[[], None]) -> None:
+        self._run, self._cancel = run, cancel
+        self._result: EnsembleResult | None = None
+        self._error: BaseException | None = None
+        # Not the thread's own state: a `Thread.join` that Ctrl-C interrupts may take the thread for ended.
+        self._ended = threading.Event()
+        # JAX's contexts are those of a thread.
+        contexts = (
+            jax.config.read("jax_enable_x64"),
+            getattr(jax.config, "jax_default_device", None),
+        )
+        self._thread = threading.Thread(target=self._execute, args=contexts, name="ensembles run")
+        self._thread.start()
+
+    def _execute(self, x64: bool, device: Any) -> None:
+        try:
+            with jax.enable_x64(x64), jax.default_device(device):
+                self._result = self._run()
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._ended.set()
+
+    def done(self) -> bool:
+        """Whether the run has ended."""
+        return self._ended.is_set()
+
+    def cancel(self) -> None:
+        """Ends the run after the calls in flight; `join` then returns what there is."""
+        self._cancel()
+
+    def join(self, timeout: float | None = None) -> EnsembleResult:
+        """Waits for the run; its result, every time. Ctrl-C cancels the run and returns what there is.
+
+        Args:
+            timeout: seconds to wait; None: without a limit.
+
+        Raises:
+            TimeoutError: the run is not done; it goes on.
+            EnsembleError: as in `ProgramEnsemble.run`.
+        """
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        while not self._ended.is_set() and time.monotonic() < deadline:
+            try:
+                self._ended.wait(min(HEARTBEAT, deadline - time.monotonic()))
+            except KeyboardInterrupt:
+                self._cancel()
+                deadline = float("inf")
+        if not self._ended.is_set():
+            raise TimeoutError(f"join: the run is not done after {timeout:g} seconds; it goes on.")
+        if isinstance(self._error, EnsembleError):
+            raise EnsembleError(self._error.result)
+        if self._error is not None or self._result is None:
+            raise self._error or RuntimeError("join: the run ended without a result.")
+        return self._result
+
+    def __repr__(self) -> str:
+        return f"<run: {'done' if self.done() else 'going on'}>"
