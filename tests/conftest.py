@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 
 import jax
 import numpy as np
@@ -11,6 +12,10 @@ import scipy.sparse
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Every run compiles afresh: tests count compilations.
 jax.config.update("jax_enable_compilation_cache", False)
+
+# Shells start jobs in the background with Ctrl-C ignored; some tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PAULI = {
     "I": np.eye(2, dtype=complex),

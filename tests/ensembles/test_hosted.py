@@ -645,6 +645,32 @@ def test_a_mixed_ensemble_runs_both_drivers():
     assert bits_of(alone) == bits_of(result)
 
 
+def test_what_results_need_is_rehearsed_once(calls_made):
+    """The second time, in the same process, everything is compiled; and a rehearsal that fails is nobody's failure."""
+    played = []
+
+    class Kind(VQE):
+        @classmethod
+        def extras(cls, programs, values, parameters):
+            played.append((len(programs), threading.current_thread().name))
+            if "rehearsal" in played[-1][1]:
+                raise RuntimeError("not ready")
+            return [{"length": len(own)} for own in parameters]
+
+    def programs():
+        return [Kind(PAIR, k * FIELD, optimizer=scipy_minimize("COBYLA", maxiter=5)) for k in (1, 2, 3)]
+
+    for _ in range(2):
+        assert {r.length for r in run(programs()).values()} == {2}
+    here = threading.current_thread().name
+    assert played == [(2, "ensembles rehearsal"), (3, here)] * 2
+    played.clear()
+    Kind.extras = classmethod(lambda cls, *rest: played.append(rest) or [{} for _ in rest[0]])
+    for _ in range(2):
+        run(programs())
+    assert [len(rest[0]) for rest in played] == [2, 3, 3]
+
+
 def test_a_plan_bounds_the_rows_of_hosted_optimisers(calls_made):
     ensemble = ProgramEnsemble(
         [VQE(PAIR, FIELD, optimizer=scipy_minimize("COBYLA", maxiter=k)) for k in (5, 7)]
