@@ -452,6 +452,7 @@ def test_memory_is_flat_in_depth(engine):
         assert deep < states * 2**num_wires * 8
 
 
+@pytest.mark.slow
 def test_memory_of_backprop_is_not():
     with jax.enable_x64(False):
         assert temporary_bytes(12, 64, "backprop", "layered") > 8 * temporary_bytes(
