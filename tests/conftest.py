@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import signal
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -16,6 +17,17 @@ jax.config.update("jax_enable_compilation_cache", False)
 # Shells start jobs in the background with Ctrl-C ignored; some tests send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+MOST_MAPPINGS = 20_000
+"""Compiled kernels take some thirty memory mappings each, and Linux kills a process at 65,530."""
+
+
+def pytest_runtest_teardown() -> None:
+    """Forgets compiled kernels, now and then."""
+    mappings = Path("/proc/self/maps")
+    if mappings.exists() and mappings.read_bytes().count(b"\n") > MOST_MAPPINGS:
+        jax.clear_caches()
+
 
 PAULI = {
     "I": np.eye(2, dtype=complex),
