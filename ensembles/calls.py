@@ -8,23 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ensembles.compiled import Counts
 from ensembles.config import BatchConfig
 from ensembles.evaluation import Request
 from ensembles.measurement import draw_bits
 from ensembles.names import Name, natural_key
 
-__all__ = ["Calls", "EvaluationCounts"]
-
-
-class EvaluationCounts(NamedTuple):
-    """What has happened so far."""
-
-    flushes: int = 0
-    calls: int = 0
-    blocks: int = 0
-    rows: int = 0
-    padded_rows: int = 0
-    largest_call: int = 0
+__all__ = ["Calls"]
 
 
 class _Part(NamedTuple):
@@ -48,7 +38,7 @@ class Calls:
         self._order = [natural_key(name) for name in names] if config._sort_programs else None
         self._memory = config.resolved_memory_limit()
         self._lock = threading.Lock()
-        self.counts = EvaluationCounts()
+        self.counts = Counts()
 
     def answer(self, requests: Sequence[Request]) -> None:
         """Gives every request its answer or its error. Never raises."""
@@ -121,7 +111,7 @@ class Calls:
             rows = sum(rows for rows, _ in calls)
             blocks = [-(-rows // size) for rows, size in calls]
             padded = sum(count * size - rows for count, (rows, size) in zip(blocks, calls, strict=True))
-            self.counts = EvaluationCounts(
+            self.counts = Counts(
                 c.flushes + 1, c.calls + len(calls), c.blocks + sum(blocks), c.rows + rows, c.padded_rows + padded,
                 max([c.largest_call, *(rows for rows, _ in calls)]),
             )  # fmt: skip

@@ -20,7 +20,8 @@ import jax
 import numpy as np
 
 from ensembles.barrier import Barrier, BarrierClosedError, NotUnderWayError
-from ensembles.calls import Calls, EvaluationCounts
+from ensembles.calls import Calls
+from ensembles.compiled import Counts
 from ensembles.config import BatchConfig, BatchMode
 from ensembles.evaluation import Cancelled, Evaluate, Record, Request
 from ensembles.names import Name, display_name
@@ -104,7 +105,7 @@ class HostedRun:
         self._outcomes: dict[int, HostedOutcome] = {}
 
     @property
-    def counts(self) -> EvaluationCounts:
+    def counts(self) -> Counts:
         """What has happened so far."""
         return self._calls.counts
 
