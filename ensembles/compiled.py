@@ -22,6 +22,7 @@ from ensembles import optimizers
 from ensembles.planner import Group, Plan, group_programs, resident_blocks
 from ensembles.program import Row
 from ensembles.schedule import STEPS_PER_CALL, Lanes, calls_of_flush
+from ensembles.steps import Objective
 
 __all__ = ["Carry", "CompiledRun", "Counts", "Outcome"]
 
@@ -93,20 +94,17 @@ def _choose(condition: Any, yes: Any, no: Any) -> Any:
 def _advance_row(row: Row, carry: Carry, root: Any) -> tuple[Carry, Any]:
     """One step of one program: evaluate, and update unless this was the last evaluation."""
     key = jax.random.fold_in(jax.random.fold_in(_program_key(root, row.words), 1), carry.step)
-    value, gradients = jax.value_and_grad(row.loss.value)(carry.parameters, row.data, key)
+    objective = Objective(row.loss.value, row.data, key, row.trained)
+    step = optimizers.step(row.optimizer, objective, carry.optimizer_state, carry.parameters)
+    value = step.value
     last = carry.step >= row.steps
-    finite = jnp.isfinite(value)
-    for leaf in jax.tree.leaves(gradients):
-        finite = finite & (last | jnp.all(jnp.isfinite(leaf)))
+    finite = jnp.isfinite(value) & (last | step.finite)
     good = carry.active & finite
     better = good & (value < carry.best_value)
-    parameters, state = optimizers.update(
-        row.optimizer, gradients, carry.optimizer_state, carry.parameters, value
-    )
     moves = good & ~last
     return Carry(
-        parameters=_choose(moves, parameters, carry.parameters),
-        optimizer_state=_choose(moves, state, carry.optimizer_state),
+        parameters=_choose(moves, step.parameters, carry.parameters),
+        optimizer_state=_choose(moves, step.state, carry.optimizer_state),
         step=carry.step + moves.astype(carry.step.dtype),
         active=moves,
         failed=carry.failed | (carry.active & ~finite),

@@ -18,6 +18,7 @@ import math
 import numbers
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ParamSpec
 
 import jax
@@ -27,6 +28,7 @@ import optax
 from jax.core import Tracer
 
 from ensembles.rounding import ZERO, rounded
+from ensembles.steps import Objective, Step, gradient_step
 
 __all__ = [
     "RULES",
@@ -49,6 +51,7 @@ __all__ = [
     "rmsprop",
     "rprop",
     "sgd",
+    "step",
     "update",
     "yogi",
 ]
@@ -79,7 +82,7 @@ class Identity:
         return f"<{getattr(self.value, '__qualname__', type(self.value).__name__)} at {id(self.value):#x}>"
 
 
-@functools.partial(
+@partial(
     jax.tree_util.register_dataclass, data_fields=["hyperparameters", "zero"], meta_fields=["kind", "static"]
 )
 @dataclass(frozen=True, repr=False)
@@ -124,6 +127,10 @@ class Rule:
         elementwise: whether each parameter's update depends on that parameter's gradients alone.
         schedules: whether the learning rate may be a function of the step.
         make: the public function.
+        start: function of (optimizer, parameters) to the first state; None: that of the optax rule.
+        step: function of (optimizer, objective, state, parameters) to a `Step`; None: follow the gradient at the
+            parameters, as the optax rule says.
+        has_gradient: whether steps know the norm of the gradient.
     """
 
     name: str
@@ -133,6 +140,9 @@ class Rule:
     elementwise: bool
     schedules: bool
     make: Callable[..., Optimizer]
+    start: Callable[[Optimizer, Any], Any] | None = None
+    step: Callable[[Optimizer, Objective, Any, Any], Step] | None = None
+    has_gradient: bool = True
 
 
 RULES: dict[str, Rule] = {}
@@ -293,8 +303,26 @@ def init(optimizer: Optimizer, parameters: Any) -> Any:
         >>> optimizers.init(optimizers.sgd(0.1, momentum=0.9), jnp.zeros(3))[0].trace.shape
         (3,)
     """
+    rule = RULES.get(optimizer.kind)
+    if rule is not None and rule.start is not None:
+        return rule.start(optimizer, parameters)
     transformation = _transformation(optimizer, _hyperparameters(optimizer, parameters))
     return jax.tree.map(_strong, transformation.init(parameters))
+
+
+def step(optimizer: Optimizer, objective: Objective, state: Any, parameters: Any) -> Step:
+    """One step of training: evaluates the objective as the rule needs it, and updates.
+
+    Args:
+        optimizer: as given to `init`.
+        objective: the program's loss at this step.
+        state: from `init` or the step before.
+        parameters: pytree of real arrays.
+    """
+    rule = RULES.get(optimizer.kind)
+    if rule is not None and rule.step is not None:
+        return rule.step(optimizer, objective, state, parameters)
+    return gradient_step(partial(update, optimizer), objective, state, parameters, optimizer.zero)
 
 
 def update(

@@ -40,6 +40,7 @@ class Row:
         steps: () int32, how many updates.
         words: (4,) uint32, which program this is, for its keys.
         drawn: () bool, whether the start is drawn, uniform on [-pi, pi).
+        trained: pytree of bool like the parameters: False where they are padding.
         loss: function of (parameters, data, key), by identity.
         rows_per_block: how many rows a block holds.
         rows_alone: how many rows the block of a row alone holds: 1, or `rows_per_block` where a kernel for one row
@@ -52,6 +53,7 @@ class Row:
     steps: Any
     words: Any
     drawn: Any
+    trained: Any
     loss: Identity = field(metadata={"static": True})
     rows_per_block: int = field(metadata={"static": True})
     rows_alone: int = field(metadata={"static": True})
@@ -154,6 +156,7 @@ class Program:
             steps=np.int32(self.steps),
             words=names.name_words(name),
             drawn=np.bool_(False),
+            trained=jax.tree.map(lambda leaf: np.ones(leaf.shape, bool), self.initial_parameters),
             loss=Identity(self.loss),
             rows_per_block=GENERIC_ROWS_PER_BLOCK,
             rows_alone=GENERIC_ROWS_PER_BLOCK,

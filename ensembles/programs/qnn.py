@@ -146,6 +146,7 @@ class QNN(Program):
             steps=np.int32(self.steps),
             words=names.name_words(name),
             drawn=np.bool_(self.initial_parameters is None),
+            trained=np.ones(self._start.shape, bool),
             loss=Identity(self.loss),
             rows_per_block=size,
             rows_alone=size,

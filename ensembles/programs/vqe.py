@@ -105,6 +105,7 @@ class VQE(Program):
             steps=np.int32(self.steps),
             words=names.name_words(name),
             drawn=np.bool_(self.initial_parameters is None),
+            trained=np.ones(self._start.shape, bool),
             loss=Identity(energy),
             rows_per_block=jaxsim.rows_per_block(self._lowered),
             rows_alone=jaxsim.block_size(1, self._lowered),
