@@ -109,6 +109,16 @@ class Optimizer:
     hyperparameters: dict[str, Any]
     zero: Any = field(default=ZERO)
 
+    @property
+    def pads(self) -> bool:
+        """Whether parameters may be padded: whether derivatives that are zero do nothing."""
+        return self.kind != "optax"
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether steps know the norm of the gradient."""
+        return self.kind not in RULES or RULES[self.kind].has_gradient
+
     def __repr__(self) -> str:
         shown = {**self.hyperparameters, **{name: value for name, value in self.static if value is not False}}
         # str, not repr: a float32 then reads 0.1.

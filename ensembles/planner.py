@@ -15,7 +15,15 @@ from ensembles.hosted_optimizers import HostedOptimizer
 from ensembles.names import display_name
 from ensembles.program import Program, Row
 from ensembles.result import counted
-from ensembles.schedule import STEPS_PER_CALL, Lanes, calls_of_flush
+from ensembles.schedule import (
+    STEPS_PER_CALL,
+    Lanes,
+    block_size,
+    calls_of_flush,
+    least_rows,
+    steps_of_block,
+    steps_per_call,
+)
 from ensembles.subjects import Hosting, Subject
 from ensembles.table import html_table
 
@@ -36,6 +44,8 @@ class Group:
         state_bytes: bytes of the states that one row's evaluation keeps.
         optimizer: the update rule.
         hosted: whether they are ordinary Python, run by the hosted driver.
+        steps_per_call: most evaluations that a call makes for a row: fewer for large states, so that a run can be
+            ended, watched and saved in between.
     """
 
     description: str
@@ -47,10 +57,7 @@ class Group:
     state_bytes: int
     optimizer: str
     hosted: bool = False
-
-    def block_size(self, rows: int) -> int:
-        """Rows of the blocks of a call with `rows` rows: mostly, one row does not pay for a block."""
-        return self.rows_alone if rows == 1 else self.rows_per_block
+    steps_per_call: int = STEPS_PER_CALL
 
     def block_bytes(self) -> int:
         """Bytes that a block keeps while it runs."""
@@ -196,27 +203,35 @@ def make_plan(programs: Mapping[Any, Program], rows: Sequence[Row], config: Batc
     names, list_of_programs = list(programs), list(programs.values())
     groups, members = group_programs(rows)
     described = tuple(_group(list_of_programs[m[0]], rows[m[0]], m, [names[p] for p in m]) for m in members)
-    visits = [-(-(program.steps + 1) // STEPS_PER_CALL) for program in list_of_programs]
+    left = [program.steps + 1 for program in list_of_programs]
+    sizes: list[set[int]] = [set() for _ in members]
     lanes = Lanes(len(rows), config)
     flushes = calls = blocks = total = padding = largest = most_bytes = 0
-    kernels: set[tuple[int, int]] = set()
     limit = config.resolved_memory_limit()
     while lanes.under_way:
         for flush in lanes.walk():
             flushes += 1
             for number, call in calls_of_flush(flush, groups, names, config):
                 group = described[number]
-                size = group.block_size(len(call))
+                longest = max(left[p] for p in call)
+                size = block_size(
+                    group.rows_per_block, group.rows_alone, len(call), sizes[number], longest
+                )
                 count = -(-len(call) // size)
+                others = lanes.line or count > 1
+                for start in range(0, len(call), size):
+                    block = call[start : start + size]
+                    least = least_rows(len(block), others)
+                    made = steps_of_block([left[p] for p in block], group.steps_per_call, least)
+                    for program in block:
+                        left[program] = max(left[program] - made, 0)
                 calls, blocks, total = calls + 1, blocks + count, total + len(call)
                 padding += count * size - len(call)
                 largest = max(largest, len(call))
-                kernels.add((number, size))
                 resident = min(count, resident_blocks(group, size, limit))
                 most_bytes = max(most_bytes, resident * size * group.block_bytes() // group.rows_per_block)
             for program in flush:
-                visits[program] -= 1
-                if visits[program] == 0:
+                if left[program] == 0:
                     lanes.leave(program)
     return Plan(
         config=config,
@@ -229,10 +244,11 @@ def make_plan(programs: Mapping[Any, Program], rows: Sequence[Row], config: Batc
         rows=total,
         padded_rows=padding,
         largest_call=largest,
-        compilations=len(kernels),
+        compilations=sum(map(len, sizes)),
         evaluations=sum(program.steps + 1 for program in list_of_programs),
         call_bytes=most_bytes,
         warnings=tuple(_warnings(rows, members, described)),
+        steps_per_call=max((group.steps_per_call for group in described), default=STEPS_PER_CALL),
     )
 
 
@@ -305,6 +321,7 @@ def resident_blocks(group: Group, size: int, limit: int) -> int:
 
 
 def _group(program: Program, row: Row, members: Sequence[int], names: Sequence[Any]) -> Group:
+    state_bytes = program.state_bytes()
     return Group(
         description=program.describe(),
         programs=tuple(members),
@@ -312,8 +329,9 @@ def _group(program: Program, row: Row, members: Sequence[int], names: Sequence[A
         rows_per_block=row.rows_per_block,
         rows_alone=row.rows_alone,
         row_bytes=sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(row)),
-        state_bytes=program.state_bytes(),
+        state_bytes=state_bytes,
         optimizer=row.optimizer.kind,
+        steps_per_call=steps_per_call(row.rows_per_block * state_bytes),
     )
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from ensembles import names
 from ensembles.hosted_optimizers import HostedOptimizer
 from ensembles.optimizers import Identity, Optimizer, as_optimizer
+from ensembles.stopping import EarlyStopping, Stopping, as_stopping
 from ensembles.subjects import GENERIC_ROWS_PER_BLOCK, Hosting, LossSubject
 
 __all__ = ["Program", "Row", "check_run"]
@@ -38,6 +39,7 @@ class Row:
         parameters: where to start; zeros where the start is drawn.
         optimizer: rule and hyperparameters.
         steps: () int32, how many updates.
+        stopping: when it has converged.
         words: (4,) uint32, which program this is, for its keys.
         drawn: () bool, whether the start is drawn, uniform on [-pi, pi).
         trained: pytree of bool like the parameters: False where they are padding.
@@ -51,6 +53,7 @@ class Row:
     parameters: Any
     optimizer: Optimizer
     steps: Any
+    stopping: Stopping
     words: Any
     drawn: Any
     trained: Any
@@ -78,6 +81,7 @@ class Program:
         optimizer: `ensembles.adam(...)` and the like, or an optax transformation; or a hosted one, such as
             `ensembles.scipy_minimize("COBYLA")`.
         steps: how many updates, at least 0; not for hosted optimisers, which have limits of their own.
+        stopping: an `EarlyStopping`, if the program may stop before.
 
     Raises:
         TypeError: a loss that is not callable, complex or non-numeric parameters, data that are no numbers, not an
@@ -100,6 +104,7 @@ class Program:
     kind = "Program"
     optimizer: Any
     steps: Any
+    stopping: Any
 
     def __init__(
         self,
@@ -109,6 +114,7 @@ class Program:
         data: Any = None,
         optimizer: Any,
         steps: int | None = None,
+        stopping: EarlyStopping | None = None,
     ) -> None:
         if not callable(loss):
             raise TypeError(
@@ -119,9 +125,14 @@ class Program:
         if not jax.tree.leaves(self.initial_parameters):
             raise ValueError(f"{self.kind}: initial_parameters holds no array to optimise.")
         self.data = jax.tree.map(_data_leaf, data)
-        self._set_training(optimizer, steps)
+        self._set_training(optimizer, steps, stopping)
 
-    def _set_training(self, optimizer: Any, steps: int | None) -> None:
+    def _set_training(self, optimizer: Any, steps: int | None, stopping: EarlyStopping | None = None) -> None:
+        if stopping is not None and not isinstance(stopping, EarlyStopping):
+            raise TypeError(
+                f"{self.kind}: stopping is an EarlyStopping, as in EarlyStopping(patience=20), but {stopping!r} was given."
+            )
+        self.stopping = stopping
         own_run = type(self).run is not Program.run
         if own_run:
             check_run(type(self))
@@ -131,12 +142,22 @@ class Program:
                     f"{self.kind}: steps={steps!r} was given, but a program that is ordinary Python has no steps to "
                     'count; limit its optimiser, as in scipy_minimize("COBYLA", maxiter=200).'
                 )
+            if stopping is not None:
+                raise ValueError(
+                    f"{self.kind}: stopping was given, but a program that is ordinary Python stops by rules of its own; "
+                    "give its optimiser a tolerance."
+                )
             self.optimizer, self.steps = optimizer, None
             if isinstance(optimizer, HostedOptimizer):
                 subject = self.hosting().subject
                 optimizer.check(0 if subject is None else subject.num_parameters)
             return
         self.optimizer = as_optimizer(optimizer)
+        if stopping is not None and stopping.gradient_norm is not None and not self.optimizer.has_gradient:
+            raise ValueError(
+                f"{self.kind}: stopping has a gradient_norm, but {self.optimizer.kind} computes no gradient; use patience or "
+                "target."
+            )
         if steps is None:
             raise ValueError(f"{self.kind}: say how many updates to make, as in steps=200.")
         if isinstance(steps, bool) or not isinstance(steps, numbers.Integral):
@@ -154,6 +175,7 @@ class Program:
             parameters=self.initial_parameters,
             optimizer=self.optimizer,
             steps=np.int32(self.steps),
+            stopping=as_stopping(self.stopping, self._float_dtype()),
             words=names.name_words(name),
             drawn=np.bool_(False),
             trained=jax.tree.map(lambda leaf: np.ones(leaf.shape, bool), self.initial_parameters),
@@ -161,6 +183,10 @@ class Program:
             rows_per_block=GENERIC_ROWS_PER_BLOCK,
             rows_alone=GENERIC_ROWS_PER_BLOCK,
         )
+
+    def _float_dtype(self) -> Any:
+        """Dtype of the parameters, all together."""
+        return np.result_type(*jax.tree.leaves(self.initial_parameters))
 
     @property
     def hosted(self) -> bool:

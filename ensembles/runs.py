@@ -179,8 +179,7 @@ def _result(name: Name, outcome: Outcome | HostedOutcome, extra: dict[str, Any])
         error, evaluations, steps = outcome.error, outcome.evaluations, len(outcome.history)
         extra = {**extra, **outcome.extra}
     else:
-        error, steps = None, outcome.steps
-        evaluations = steps + (outcome.status != "cancelled")
+        error, steps, evaluations = None, outcome.steps, outcome.evaluations
         if outcome.failed_value is not None:
             what = (
                 "a gradient" if np.isfinite(outcome.failed_value) else f"the loss is {outcome.failed_value}"

@@ -34,34 +34,46 @@ def _cores() -> int:
 
 
 def submit_blocks(
-    function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], signature: Hashable
+    function: Callable[..., Any],
+    arguments: Sequence[tuple[Any, ...]],
+    signature: Hashable | None = None,
+    *,
+    signatures: Sequence[Hashable] | None = None,
 ) -> list[Future]:
     """Sends off ``function(*a)`` for every a: on a CPU to a thread for each core, else in the order given.
 
     Args:
         function: a jitted function.
         arguments: of each call.
-        signature: equal for calls that share a compiled function: the first such call is made here and now, so
-            that it is compiled once.
+        signature: equal for calls that share a compiled function: the first of all such calls is made before the
+            others, so that it is compiled once.
+        signatures: one for each call, where they do not all share one; what is new is compiled side by side.
 
     Returns:
-        Futures of the results. On a CPU those are finished; elsewhere they may still be under way, as always in JAX.
+        Futures of the results. On a CPU those of a new signature are finished; elsewhere they may still be under way,
+        as always in JAX.
     """
     if jax.default_backend() != "cpu" or _cores() == 1 or len(arguments) == 1:
         return [_done(function(*own)) for own in arguments]
     # JAX's contexts are those of a thread.
     x64, device = jax.config.read("jax_enable_x64"), getattr(jax.config, "jax_default_device", None)
-    signature = (signature, str(device))
 
     def call(own: tuple[Any, ...]) -> Any:
         with jax.enable_x64(x64), jax.default_device(device):
             return jax.block_until_ready(function(*own))
 
-    sent = []
-    if signature not in _seen:
-        sent.append(_done(call(arguments[0])))
-        _seen.add(signature)
-    return sent + [_pool().submit(call, own) for own in arguments[len(sent) :]]
+    each = [(own, str(device)) for own in signatures or [signature] * len(arguments)]
+    first = {own: k for k, own in reversed(list(enumerate(each))) if own not in _seen}
+    leaders = sorted(first.values())
+    sent: dict[int, Future] = {}
+    if len(leaders) == 1:
+        sent[leaders[0]] = _done(call(arguments[leaders[0]]))
+    else:
+        sent = {k: _pool().submit(call, arguments[k]) for k in leaders}
+        for future in sent.values():
+            future.result()
+    _seen.update(first)
+    return [sent[k] if k in sent else _pool().submit(call, own) for k, own in enumerate(arguments)]
 
 
 def _done(result: Any) -> Future:

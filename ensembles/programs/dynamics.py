@@ -17,6 +17,7 @@ from ensembles.optimizers import Identity, sgd
 from ensembles.program import Program, Row
 from ensembles.programs.arguments import remembers_arguments
 from ensembles.programs.sweep import Sweep, sweep
+from ensembles.stopping import as_stopping
 from jaxsim.trotter import qdrift, trotter
 
 __all__ = ["METHODS", "TimeEvolution", "time_evolution"]
@@ -141,8 +142,10 @@ class TimeEvolution(Program):
             parameters=np.array([self.time], self._lowered.real_dtype),
             optimizer=self.optimizer,
             steps=np.int32(0),
+            stopping=as_stopping(None, self._lowered.real_dtype),
             words=names.name_words(name),
             drawn=np.bool_(False),
+            trained=np.ones(1, bool),
             loss=Identity(first_value),
             rows_per_block=jaxsim.rows_per_block(self._lowered),
             rows_alone=jaxsim.block_size(1, self._lowered),

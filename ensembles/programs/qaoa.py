@@ -10,6 +10,7 @@ import numpy as np
 import jaxsim
 from ensembles.programs.arguments import remembers_arguments
 from ensembles.programs.vqe import VQE
+from ensembles.stopping import EarlyStopping
 from jaxsim import ansatz, mixers
 
 __all__ = ["QAOA"]
@@ -37,7 +38,7 @@ class QAOA(VQE):
             `loss_sign` is -1 where the cost is to be maximised (as it is without such an attribute), +1 where
             minimised.
         layers: how many, at least 1.
-        optimizer, steps, dtype, engine: as for `VQE`.
+        optimizer, steps, stopping, dtype, engine: as for `VQE`.
         initial_parameters: as for `VQE`; None is a linear ramp (betas falling, gammas rising).
         mixer: "x"; "xy_ring" or "xy_complete", which conserve the number of ones; or a function (circuit, beta) that
             appends a layer.
@@ -71,6 +72,7 @@ class QAOA(VQE):
         layers: int,
         optimizer: Any,
         steps: int | None = None,
+        stopping: EarlyStopping | None = None,
         initial_parameters: Any = None,
         mixer: str | Callable[[jaxsim.Circuit, Any], Any] = "x",
         hamming_weight: int | None = None,
@@ -107,6 +109,7 @@ class QAOA(VQE):
             _padded(self._sign * problem.hamiltonian, problem.n_qubits),
             optimizer=optimizer,
             steps=steps,
+            stopping=stopping,
             initial_parameters=initial_parameters,
             dtype=dtype,
             engine=engine,

@@ -23,6 +23,7 @@ from ensembles.programs.sample_losses import (
     padded_samples,
     sample_loss,
 )
+from ensembles.stopping import EarlyStopping, as_stopping
 from ensembles.subjects import Hosting, LossSubject
 
 __all__ = ["QNN"]
@@ -50,7 +51,7 @@ class QNN(Program):
         sharpness: factor of the outputs in "logistic" and "cross_entropy"; with 1 no probability could be above
             1 / (1 + exp(-1)), or 1 / (1 + exp(-2)) for two classes with an observable each.
         batch_size: samples of a minibatch, drawn without replacement; None: all.
-        optimizer, steps, dtype, engine: as for `VQE`.
+        optimizer, steps, stopping, dtype, engine: as for `VQE`.
         initial_parameters: (weights,) radians in the order of the circuit's parameters without the features; None
             draws them, uniform on [-pi, pi).
 
@@ -88,6 +89,7 @@ class QNN(Program):
         batch_size: int | None = None,
         optimizer: Any,
         steps: int | None = None,
+        stopping: EarlyStopping | None = None,
         initial_parameters: Any = None,
         dtype: Any = None,
         engine: str = "auto",
@@ -134,7 +136,7 @@ class QNN(Program):
         if initial_parameters is not None:
             given = jaxsim.bind_values(self.weights, initial_parameters)
             self.initial_parameters = self._start = np.array([given[p] for p in self.weights], real)
-        self._set_training(optimizer, steps)
+        self._set_training(optimizer, steps, stopping)
 
     def row(self, name: Any) -> Row:
         together = self.loss.batch_size or len(self._data.inputs)
@@ -144,6 +146,7 @@ class QNN(Program):
             parameters=self._start,
             optimizer=self.optimizer,
             steps=np.int32(self.steps),
+            stopping=as_stopping(self.stopping, self._start.dtype),
             words=names.name_words(name),
             drawn=np.bool_(self.initial_parameters is None),
             trained=np.ones(self._start.shape, bool),

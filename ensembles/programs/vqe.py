@@ -12,6 +12,7 @@ from ensembles import names
 from ensembles.optimizers import Identity
 from ensembles.program import Program, Row
 from ensembles.programs.arguments import remembers_arguments
+from ensembles.stopping import EarlyStopping, as_stopping
 from ensembles.subjects import CircuitSubject, Hosting
 
 __all__ = ["VQE"]
@@ -31,6 +32,7 @@ class VQE(Program):
         hamiltonian: a sum with real coefficients.
         optimizer: `ensembles.adam(...)` and the like, or an optax transformation.
         steps: how many updates.
+        stopping: an `EarlyStopping`, if the program may stop before.
         initial_parameters: (parameters,) radians, in the order of ``ansatz.parameters``, or a mapping by
             name; None draws them, uniform on [-pi, pi), from the program's key.
         dtype: complex64 (default) or complex128, of the state.
@@ -63,6 +65,7 @@ class VQE(Program):
         *,
         optimizer: Any,
         steps: int | None = None,
+        stopping: EarlyStopping | None = None,
         initial_parameters: Any = None,
         dtype: Any = None,
         engine: str = "auto",
@@ -90,7 +93,7 @@ class VQE(Program):
             given = jaxsim.bind_values(ansatz.parameters, initial_parameters)
             self.initial_parameters = np.array([given[p] for p in ansatz.parameters], real)
             self._start = self.initial_parameters
-        self._set_training(optimizer, steps)
+        self._set_training(optimizer, steps, stopping)
 
     @property
     def lowered(self) -> jaxsim.Lowered:
@@ -98,14 +101,17 @@ class VQE(Program):
         return self._lowered
 
     def row(self, name: Any) -> Row:
+        # An optax transformation as given may do anything with the parameters: it sees the true ones alone.
+        room = self._lowered.room if self.optimizer.pads else len(self._start)
         return Row(
             data=self._lowered,
-            parameters=self._start,
+            parameters=np.pad(self._start, (0, room - len(self._start))),
             optimizer=self.optimizer,
             steps=np.int32(self.steps),
+            stopping=as_stopping(self.stopping, self._lowered.real_dtype),
             words=names.name_words(name),
             drawn=np.bool_(self.initial_parameters is None),
-            trained=np.ones(self._start.shape, bool),
+            trained=np.arange(room) < len(self._start),
             loss=Identity(energy),
             rows_per_block=jaxsim.rows_per_block(self._lowered),
             rows_alone=jaxsim.block_size(1, self._lowered),
