@@ -5,6 +5,7 @@ Example:
     >>> from ensembles import BatchConfig, ProgramEnsemble, VQE, adam
 """
 
+from ensembles.checkpoint_error import CheckpointError as CheckpointError
 from ensembles.config import BatchConfig as BatchConfig
 from ensembles.config import BatchMode as BatchMode
 from ensembles.ensemble import ProgramEnsemble as ProgramEnsemble
@@ -56,6 +57,8 @@ from ensembles.result import EnsembleError as EnsembleError
 from ensembles.result import EnsembleResult as EnsembleResult
 from ensembles.result import ProgramResult as ProgramResult
 from ensembles.result import Stats as Stats
+from ensembles.run_update import RunUpdate as RunUpdate
 from ensembles.runs import RunHandle as RunHandle
 from ensembles.scipy_methods import SCIPY_METHODS as SCIPY_METHODS
 from ensembles.scipy_methods import scipy_minimize as scipy_minimize
+from ensembles.stopping import EarlyStopping as EarlyStopping

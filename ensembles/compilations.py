@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jax import monitoring
 
@@ -19,12 +20,24 @@ class Compilations:
     """What `count_compilations` has counted so far.
 
     Attributes:
-        count: number of backend compilations.
-        seconds: time they took, added up.
+        intervals: when each backend compilation began and ended, by `time.perf_counter`.
     """
 
-    count: int = 0
-    seconds: float = 0.0
+    intervals: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """Number of backend compilations."""
+        return len(self.intervals)
+
+    @property
+    def seconds(self) -> float:
+        """Time in which at least one was under way."""
+        total, covered = 0.0, float("-inf")
+        for begin, end in sorted(self.intervals):
+            total += max(0.0, end - max(begin, covered))
+            covered = max(covered, end)
+        return total
 
 
 _lock = threading.Lock()
@@ -35,10 +48,10 @@ _listening = False
 def _on_event(event: str, duration_secs: float, **_: str | int) -> None:
     if event != COMPILE_EVENT:
         return
+    end = time.perf_counter()
     with _lock:
         for counter in _counters.values():
-            counter.count += 1
-            counter.seconds += duration_secs
+            counter.intervals.append((end - duration_secs, end))
 
 
 @contextmanager

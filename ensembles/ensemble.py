@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import numbers
+import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 
 from ensembles import names
+from ensembles.checkpoint import Checkpoint
 from ensembles.config import BatchConfig
 from ensembles.hosted_program import HostedProgram
 from ensembles.planner import Plan, make_plan, with_hosted
 from ensembles.program import Program, Row
 from ensembles.progress import progress_enabled
 from ensembles.result import EnsembleError, EnsembleResult
-from ensembles.runs import EnsembleRun, RunHandle
+from ensembles.run_update import RunUpdate
+from ensembles.runs import EnsembleRun, RunHandle, RunOptions
 from ensembles.subjects import CircuitSubject, Hosting, LossSubject
 
 __all__ = ["ProgramEnsemble"]
@@ -113,6 +118,12 @@ class ProgramEnsemble:
         seed: int = 0,
         on_error: str = "raise",
         progress: bool | None = None,
+        max_seconds: float | None = None,
+        callback: Callable[[RunUpdate], Any] | None = None,
+        callback_steps: int | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_seconds: float = 10.0,
+        checkpoint_calls: int | None = None,
     ) -> EnsembleResult:
         """Runs all programs: compiled ones first, then hosted ones.
 
@@ -127,14 +138,32 @@ class ProgramEnsemble:
                 "collect": failed programs are in the result.
             progress: whether to show a progress bar; None: in terminals and notebooks, unless the environment
                 variable ENSEMBLES_PROGRESS is 0.
+            max_seconds: ends the run after this time, when the calls in flight are done, and returns what there is;
+                programs that were not finished have the status "cancelled".
+            callback: a function of a `RunUpdate`, called between flushes of compiled programs. StopIteration from it
+                ends the run as Ctrl-C does; any other exception is raised by `run`.
+            callback_steps: most steps that a program makes between two calls of the callback, 1 to 64; None: as many
+                as a compiled call makes. Changes no result.
+            checkpoint_dir: a directory in which the run is saved while it goes. The same line run again, after a
+                crash, Ctrl-C, `max_seconds` or on purpose, goes on from there and ends with the same numbers as a run
+                that was not disturbed. One directory for each ensemble and seed. Hosted programs are run again from
+                their beginning, with the answers they had; they have to do the same again.
+            checkpoint_seconds: time between savings, at least.
+            checkpoint_calls: compiled calls between savings; None: time alone decides.
 
         Raises:
             EnsembleError: programs failed (a loss or gradient that is not finite, an exception in a hosted
                 program); the others have finished.
+            CheckpointError: a directory that cannot be written; a checkpoint that is damaged, or of another ensemble
+                or version. Files are kept as they are.
             TypeError, ValueError: bad arguments, before anything runs.
             RuntimeError: the ensemble is running already.
         """
-        run = self._prepared(batch_config, seed, on_error, progress)
+        options = partial(
+            run_options, progress, max_seconds, callback, callback_steps, checkpoint_dir, checkpoint_seconds,
+            checkpoint_calls,
+        )  # fmt: skip
+        run = self._prepared(batch_config, seed, on_error, options)
         try:
             return _raised(run.result(), on_error)
         finally:
@@ -146,9 +175,11 @@ class ProgramEnsemble:
         *,
         seed: int = 0,
         on_error: str = "raise",
-        progress: bool | None = None,
+        **options: Any,
     ) -> RunHandle:
         """`run` without blocking: a handle with ``join()``, ``cancel()`` and ``done()``. Arguments as for `run`.
+
+        Callbacks are called in another thread.
 
         Python waits for a run that nobody joins before it exits.
 
@@ -161,7 +192,10 @@ class ProgramEnsemble:
             >>> handle.join()[0].evaluations
             9
         """
-        run = self._prepared(batch_config, seed, on_error, progress)
+        unknown = set(options) - set(inspect.signature(run_options).parameters)
+        if unknown:
+            raise TypeError(f"start: {min(unknown)!r} is no argument of start; arguments are those of run.")
+        run = self._prepared(batch_config, seed, on_error, partial(run_options, **options))
 
         def execute() -> EnsembleResult:
             try:
@@ -175,18 +209,20 @@ class ProgramEnsemble:
             self._running = False
             raise
 
-    def _prepared(self, batch_config: Any, seed: Any, on_error: Any, progress: Any) -> EnsembleRun:
+    def _prepared(
+        self, batch_config: Any, seed: Any, on_error: Any, options: Callable[[], RunOptions]
+    ) -> EnsembleRun:
         """Checks everything that can be checked, then marks the ensemble as running."""
         config = _config(batch_config)
         root = _root_key(seed)
         if on_error not in ("raise", "collect"):
             raise ValueError(f"run: on_error must be 'raise' or 'collect', but {on_error!r} was given.")
-        enabled = progress_enabled(progress)
+        checked = options()
         with self._lock:
             if self._running:
                 raise RuntimeError("run: this ensemble is running already; wait for it, or make another one.")
             self._running = True
-        return EnsembleRun(self._programs, lambda: self._lowered_for(config), root, enabled)
+        return EnsembleRun(self._programs, lambda: self._lowered_for(config), root, checked)
 
     def _lowered_for(self, config: BatchConfig) -> tuple[list[Row], list[Hosting], Plan]:
         """Rows of the compiled programs, hostings of the others, and the plan of the former."""
@@ -207,6 +243,57 @@ class ProgramEnsemble:
             _check_hosted_losses(hosted, hostings)
             self._rows = rows, hostings
         return self._rows
+
+
+def run_options(
+    progress: bool | None = None,
+    max_seconds: Any = None,
+    callback: Any = None,
+    callback_steps: Any = None,
+    checkpoint_dir: Any = None,
+    checkpoint_seconds: Any = 10.0,
+    checkpoint_calls: Any = None,
+) -> RunOptions:
+    """What `run` was asked for, checked.
+
+    Raises:
+        TypeError, ValueError: as `ProgramEnsemble.run`.
+        CheckpointError: a directory that cannot be written.
+    """
+    show = progress_enabled(progress)
+    if max_seconds is not None:
+        _check_positive("max_seconds", max_seconds)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"run: callback is a function of a RunUpdate, but {callback!r} was given.")
+    if callback_steps is not None:
+        _check_count("callback_steps", callback_steps)
+        if callback is None:
+            raise ValueError(
+                f"run: callback_steps={callback_steps} was given without a callback; give one, or neither."
+            )
+    _check_positive("checkpoint_seconds", checkpoint_seconds)
+    if checkpoint_calls is not None:
+        _check_count("checkpoint_calls", checkpoint_calls)
+    checkpoint = None
+    if checkpoint_dir is not None:
+        if not isinstance(checkpoint_dir, str | os.PathLike):
+            raise TypeError(f"run: checkpoint_dir is a path, but {checkpoint_dir!r} was given.")
+        checkpoint = Checkpoint(checkpoint_dir, float(checkpoint_seconds), checkpoint_calls)
+    return RunOptions(show, max_seconds, callback, callback_steps, checkpoint)
+
+
+def _check_positive(name: str, value: Any) -> None:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise TypeError(f"run: {name} is a number of seconds, but {value!r} was given.")
+    if not value > 0:
+        raise ValueError(f"run: {name} must be above 0, but {value!r} was given.")
+
+
+def _check_count(name: str, value: Any) -> None:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"run: {name} is an integer, but {value!r} was given.")
+    if value < 1:
+        raise ValueError(f"run: {name} must be at least 1, but {value} was given.")
 
 
 def _raised(result: EnsembleResult, on_error: str) -> EnsembleResult:

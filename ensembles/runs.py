@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 
+from ensembles.checkpoint import Checkpoint, fingerprint
+from ensembles.checkpoint_error import CheckpointError
 from ensembles.compilations import count_compilations
 from ensembles.compiled import CompiledRun, Outcome
 from ensembles.hosted import HEARTBEAT, HostedOutcome, HostedRun
+from ensembles.journal import Journal
 from ensembles.names import Name
 from ensembles.planner import Plan
 from ensembles.program import Program, Row
@@ -20,9 +26,29 @@ from ensembles.progress import ProgressReporter
 from ensembles.progress import progress as progress_bar
 from ensembles.rehearsal import Rehearsal
 from ensembles.result import EnsembleError, EnsembleResult, ProgramResult, Stats
+from ensembles.run_update import RunUpdate
 from ensembles.subjects import Hosting
 
-__all__ = ["EnsembleRun", "RunHandle"]
+__all__ = ["EnsembleRun", "RunHandle", "RunOptions"]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What `ProgramEnsemble.run` was asked for besides how to batch; all of it checked.
+
+    Attributes:
+        show: whether to show a progress bar.
+        max_seconds: when to end; None: when all programs have.
+        callback: told between flushes of compiled programs.
+        callback_steps: most steps between two flushes; None: as many as a call makes.
+        checkpoint: where to save; None: nowhere.
+    """
+
+    show: bool = False
+    max_seconds: float | None = None
+    callback: Callable[[RunUpdate], Any] | None = None
+    callback_steps: int | None = None
+    checkpoint: Checkpoint | None = None
 
 
 class EnsembleRun:
@@ -32,7 +58,7 @@ class EnsembleRun:
         programs: by name.
         prepare: makes (rows of the compiled programs, hostings of the hosted ones, plan of the compiled ones).
         root: uint32 (2,), key data of the root key.
-        show: whether to show a progress bar.
+        options: what else `run` was asked for.
     """
 
     def __init__(
@@ -40,11 +66,12 @@ class EnsembleRun:
         programs: dict[Name, Program],
         prepare: Callable[[], tuple[list[Row], list[Hosting], Plan]],
         root: np.ndarray,
-        show: bool,
+        options: RunOptions,
     ) -> None:
-        self._programs, self._prepare, self._root, self._show = programs, prepare, root, show
+        self._programs, self._prepare, self._root, self._options = programs, prepare, root, options
         self._lock = threading.Lock()
-        self._cancelled = False
+        self._cancelled = self._unwritable = False
+        self._started, self._deadline = 0.0, None
         self._compiled: CompiledRun | None = None
         self._hosted: HostedRun | None = None
 
@@ -60,13 +87,17 @@ class EnsembleRun:
 
     def result(self) -> EnsembleResult:
         """Runs everything."""
-        started = time.perf_counter()
+        self._started = started = time.perf_counter()
+        seconds = self._options.max_seconds
+        self._deadline = None if seconds is None else time.monotonic() + seconds
         names, programs = list(self._programs), list(self._programs.values())
         is_hosted = [program.hosted for program in programs]
         with count_compilations() as compiled:
             rows, hostings, plan = self._prepare()
+            files = self._open_files(names, programs, rows, hostings)
             total_steps = sum(program.steps for program in programs if not program.hosted)
-            with progress_bar(len(programs), total_steps, self._show) as bar:
+            show = self._options.show
+            with files as journal, progress_bar(len(programs), total_steps, show) as bar:
                 first = self._run_compiled([n for n, h in zip(names, is_hosted) if not h], rows, plan, bar)
                 second = self._run_hosted(
                     [n for n, h in zip(names, is_hosted) if h],
@@ -75,6 +106,7 @@ class EnsembleRun:
                     plan,
                     bar,
                     first,
+                    journal,
                 )
             outcomes = _merged(
                 is_hosted, first.outcomes() if first else [], second.outcomes() if second else []
@@ -98,6 +130,7 @@ class EnsembleRun:
             run_seconds=seconds - compiled.seconds,
             largest_call=max((c.largest_call for c in counts), default=0),
             evaluations=sum(r.evaluations for r in results),
+            call_seconds=sum(c.call_seconds for c in counts),
         )
         return EnsembleResult(results, stats)
 
@@ -112,14 +145,69 @@ class EnsembleRun:
             rows,
             self._root,
             lambda steps, ended, calls: bar.update(steps_done=steps, programs_done=ended, calls=calls),
+            after_flush=self._after_flush,
+            most_steps=self._options.callback_steps,
+            deadline=self._deadline,
         )
+        if self._options.checkpoint is not None:
+            saved = self._options.checkpoint.load()
+            if saved is not None:
+                run.restore(saved)
         with self._lock:
             self._compiled = run
             if self._cancelled:
                 run.interrupted = True
-        if not run.interrupted:
-            run.run()
+        try:
+            if not run.interrupted:
+                run.run()
+        finally:
+            self._save(run)
         return run
+
+    def _after_flush(self, run: CompiledRun) -> None:
+        """Saves if it is time to, and tells the callback."""
+        checkpoint, callback = self._options.checkpoint, self._options.callback
+        if checkpoint is not None and checkpoint.due(run.counts.calls):
+            self._save(run)
+        if callback is not None:
+            callback(
+                RunUpdate(
+                    names=tuple(run.names),
+                    steps=run.steps.copy(),
+                    losses=run.latest.copy(),
+                    best=run.best.copy(),
+                    ended=run.ended.copy(),
+                    calls=run.counts.calls,
+                    seconds=time.perf_counter() - self._started,
+                )
+            )
+
+    def _save(self, run: CompiledRun) -> None:
+        """Saves; a disk that is full is no reason to lose a run."""
+        checkpoint = self._options.checkpoint
+        if checkpoint is None or self._unwritable:
+            return
+        try:
+            checkpoint.save(run.snapshot(), run.counts.calls)
+        except CheckpointError as error:
+            self._unwritable = True
+            warnings.warn(f"{error} The run goes on without.", RuntimeWarning, stacklevel=2)
+
+    def _open_files(
+        self,
+        names: Sequence[Name],
+        programs: Sequence[Program],
+        rows: Sequence[Row],
+        hostings: Sequence[Hosting],
+    ) -> Any:
+        """The journal of hosted programs, as a context manager; one that gives None if nothing is to be saved."""
+        checkpoint = self._options.checkpoint
+        if checkpoint is None:
+            return nullcontext()
+        checkpoint.fingerprint = fingerprint(names, programs, rows, hostings, self._root)
+        if not hostings:
+            return nullcontext()
+        return closing(Journal.open(checkpoint.directory / "hosted.journal", checkpoint.fingerprint))
 
     def _run_hosted(
         self,
@@ -129,6 +217,7 @@ class EnsembleRun:
         plan: Plan,
         bar: ProgressReporter,
         before: CompiledRun | None,
+        journal: Journal | None,
     ) -> HostedRun | None:
         if not programs:
             return None
@@ -139,7 +228,16 @@ class EnsembleRun:
             rehearsal.begin()
             bar.update(programs_done=ended + more, calls=calls + more_calls)
 
-        run = HostedRun(names, programs, hostings, plan.config, self._root, report)
+        run = HostedRun(
+            names,
+            programs,
+            hostings,
+            plan.config,
+            self._root,
+            report,
+            journal=journal,
+            deadline=self._deadline,
+        )
         with self._lock:
             self._hosted = run
             cancelled = self._cancelled
