@@ -127,10 +127,10 @@ def _choose(condition: Any, yes: Any, no: Any) -> Any:
 def _advance_row(row: Row, carry: Carry, root: Any) -> tuple[Carry, Any]:
     """One step of one program: evaluate, and update unless this was the last evaluation."""
     key = jax.random.fold_in(jax.random.fold_in(_program_key(root, row.words), 1), carry.step)
-    objective = Objective(row.loss.value, row.data, key, row.trained)
+    at_limit = carry.step >= row.steps
+    objective = Objective(row.loss.value, row.data, key, row.trained, last=at_limit | ~carry.active)
     step = optimizers.step(row.optimizer, objective, carry.optimizer_state, carry.parameters)
     value = step.value
-    at_limit = carry.step >= row.steps
     patience, converged = stopping.decide(row.stopping, carry.patience, value, step.gradient_norm)
     converged = converged & ~at_limit
     last = at_limit | converged

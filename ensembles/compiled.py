@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What has happened so far; `call_seconds` is the time in which calls were under way."""
+    """What has happened so far; the fields of `Stats` say what."""
 
     flushes: int = 0
     calls: int = 0
@@ -47,6 +47,7 @@ class Counts(NamedTuple):
     rows: int = 0
     padded_rows: int = 0
     largest_call: int = 0
+    computed: int = 0
     call_seconds: float = 0.0
 
 
@@ -232,6 +233,7 @@ class CompiledRun:
         ended = ~np.asarray(carry.active)[:count]
         evaluated = last - first + ended
         values = np.asarray(losses)
+        self.counts = self.counts._replace(computed=self.counts.computed + piece.size * int(evaluated.max()))
         for k, program in enumerate(programs.tolist()):
             self.losses[program].append((int(first[k]), values[: evaluated[k], k].copy()))
         store.keep(piece.places, rows, carry)

@@ -214,9 +214,7 @@ def make_plan(programs: Mapping[Any, Program], rows: Sequence[Row], config: Batc
             for number, call in calls_of_flush(flush, groups, names, config):
                 group = described[number]
                 longest = max(left[p] for p in call)
-                size = block_size(
-                    group.rows_per_block, group.rows_alone, len(call), sizes[number], longest
-                )
+                size = block_size(group.rows_per_block, group.rows_alone, len(call), sizes[number], longest)
                 count = -(-len(call) // size)
                 others = lanes.line or count > 1
                 for start in range(0, len(call), size):

@@ -130,6 +130,8 @@ class EnsembleRun:
             run_seconds=seconds - compiled.seconds,
             largest_call=max((c.largest_call for c in counts), default=0),
             evaluations=sum(r.evaluations for r in results),
+            computed=(first.counts.computed if first else 0)
+            + (second.counts.rows + second.counts.padded_rows if second else 0),
             call_seconds=sum(c.call_seconds for c in counts),
         )
         return EnsembleResult(results, stats)

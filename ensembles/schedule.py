@@ -13,7 +13,15 @@ from typing import Any
 from ensembles.config import BatchConfig, BatchMode
 from ensembles.names import natural_key
 
-__all__ = ["STEPS_PER_CALL", "Lanes", "block_size", "calls_of_flush", "least_rows", "steps_of_block", "steps_per_call"]
+__all__ = [
+    "STEPS_PER_CALL",
+    "Lanes",
+    "block_size",
+    "calls_of_flush",
+    "least_rows",
+    "steps_of_block",
+    "steps_per_call",
+]
 
 STEPS_PER_CALL = 64
 """Evaluations that a call makes for each of its rows at most: enough that the host's work between calls is

@@ -94,7 +94,12 @@ def test_the_norm_of_the_gradient_is_euclidean():
     ids=["off", "flush at 3", "two lanes"],
 )
 def test_states_are_never_shared(config):
-    rules = [None, EarlyStopping(patience=2), EarlyStopping(patience=9, min_delta=1e-3), EarlyStopping(target=-3.0)]
+    rules = [
+        None,
+        EarlyStopping(patience=2),
+        EarlyStopping(patience=9, min_delta=1e-3),
+        EarlyStopping(target=-3.0),
+    ]
     programs = {(h, k): chain(h / 2, rule) for h in (1, 3) for k, rule in enumerate(rules)}
     merged = run(programs)
     assert merged == run(programs, config)
@@ -109,14 +114,13 @@ def test_rules_are_data():
 
 
 def test_places_of_those_that_have_stopped_are_taken():
-    """64 programs that stop at once beside 32 that go on: no block idles until the last has ended."""
+    """64 programs that stop at once among 32 that go on, 32 lanes."""
     programs = {k: chain(1.0, EarlyStopping(target=1e3) if k % 3 else None) for k in range(96)}
-    config = BatchConfig(max_concurrent_programs=32)
-    stats = run(programs, config).stats
-    # 32 that go on need ceil(151 / 64) calls of one block each at least. Without giving up places, the first block
-    # would go through 64 steps with 11 rows, the next ones as well.
-    assert stats.rows + stats.padded_rows == 32 * stats.blocks
-    assert stats.blocks <= 12
+    stats = run(programs, BatchConfig(max_concurrent_programs=32)).stats
+    assert stats.evaluations == 64 + 32 * (STEPS + 1)
+    # If places were only given up at the end of a call of 64 steps, the first calls alone would idle through
+    # 64 * 21 + 64 * 14 evaluations, and the blocks would make 13,000.
+    assert stats.computed < 10_000
 
 
 BAD = [
@@ -124,15 +128,17 @@ BAD = [
     (lambda: EarlyStopping(patience=0), ValueError, "patience is at least 1, but 0"),
     (lambda: EarlyStopping(patience=True), TypeError, "patience is an integer"),
     (lambda: EarlyStopping(patience=2.5), TypeError, "patience is an integer, but 2.5"),
-    (lambda: EarlyStopping(patience=2, min_delta=-1), ValueError, "min_delta is a finite number of at least 0"),
+    (
+        lambda: EarlyStopping(patience=2, min_delta=-1),
+        ValueError,
+        "min_delta is a finite number of at least 0",
+    ),
     (lambda: EarlyStopping(min_delta=0.1, target=0), ValueError, "give patience, too"),
     (lambda: EarlyStopping(target=float("nan")), ValueError, "target is a finite number"),
     (lambda: EarlyStopping(gradient_norm="1"), TypeError, "gradient_norm is a number"),
     (lambda: chain(1.0, stopping=5), TypeError, "stopping is an EarlyStopping"),
     (
-        lambda: VQE(
-            CIRCUIT, tfim(3), optimizer=scipy_minimize("COBYLA"), stopping=EarlyStopping(patience=3)
-        ),
+        lambda: VQE(CIRCUIT, tfim(3), optimizer=scipy_minimize("COBYLA"), stopping=EarlyStopping(patience=3)),
         ValueError,
         "stops by rules of its own",
     ),
