@@ -59,6 +59,11 @@ from ensembles.result import ProgramResult as ProgramResult
 from ensembles.result import Stats as Stats
 from ensembles.run_update import RunUpdate as RunUpdate
 from ensembles.runs import RunHandle as RunHandle
+from ensembles.sampling import EnsembleSamples as EnsembleSamples
+from ensembles.sampling import Outcome as Outcome
+from ensembles.sampling import ProgramSamples as ProgramSamples
+from ensembles.sampling import sample as sample
+from ensembles.saved import StoredError as StoredError
 from ensembles.scipy_methods import SCIPY_METHODS as SCIPY_METHODS
 from ensembles.scipy_methods import scipy_minimize as scipy_minimize
 from ensembles.stopping import EarlyStopping as EarlyStopping

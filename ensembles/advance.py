@@ -6,6 +6,7 @@ that nothing depends on how many steps a call makes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,17 +17,19 @@ from jax import lax
 
 import jaxsim
 from ensembles import optimizers, stopping
+from ensembles.keys import drawn_start, key_data
 from ensembles.program import Row
 from ensembles.schedule import STEPS_PER_CALL
 from ensembles.steps import Objective
 
-__all__ = ["Carry", "advance", "empty_carry"]
+__all__ = ["Carry", "advance", "first_carry"]
 
 
 class Carry(NamedTuple):
     """What a program takes from step to step; every leaf has the program as its first axis.
 
     Attributes:
+        key: (2,) uint32, key data of the program's random numbers; never changes.
         parameters: where it is.
         optimizer_state: the optimiser's.
         patience: what its stopping rule remembers.
@@ -39,6 +42,7 @@ class Carry(NamedTuple):
         final_value: the loss after the last update, once there is one.
     """
 
+    key: Any
     parameters: Any
     optimizer_state: Any
     patience: Any
@@ -52,12 +56,17 @@ class Carry(NamedTuple):
     final_value: Any
 
 
-def empty_carry(row: Row, count: int) -> Carry:
-    """Carries of programs that have not started, in NumPy.
+def first_carry(rows: Sequence[Row], root: np.ndarray) -> Carry:
+    """Carries of programs with equal merge keys before their first step, in NumPy.
+
+    Args:
+        rows: their rows.
+        root: uint32 (2,), key data of the run's seed.
 
     Raises:
         ValueError: an optimiser that keeps a random key.
     """
+    row, count = rows[0], len(rows)
     parameters = jax.tree.map(np.asarray, row.parameters)
     state = jax.eval_shape(optimizers.init, row.optimizer, parameters)
     key = jax.eval_shape(lambda: jax.random.key(0))
@@ -71,8 +80,10 @@ def empty_carry(row: Row, count: int) -> Carry:
             )
         return np.zeros((count, *leaf.shape), leaf.dtype)
 
+    starts = jax.tree.map(lambda *own: np.stack(own), *(_start(row, root) for row in rows))
     return Carry(
-        parameters=jax.tree.map(zeros, parameters),
+        key=np.stack([key_data(root, row.words) for row in rows]),
+        parameters=starts,
         optimizer_state=jax.tree.map(zeros, state),
         patience=stopping.fresh(count, value.dtype),
         step=np.full(count, -1, np.int32),
@@ -81,52 +92,43 @@ def empty_carry(row: Row, count: int) -> Carry:
         converged=np.zeros(count, bool),
         failed=np.zeros(count, bool),
         best_value=np.full(count, np.inf, value.dtype),
-        best_parameters=jax.tree.map(zeros, parameters),
+        best_parameters=jax.tree.map(np.copy, starts),
         # Not NaN: jax_debug_nans would take it for an error.
         final_value=np.zeros(count, value.dtype),
     )
 
 
-def _program_key(root: Any, words: Any) -> Any:
-    key = jax.random.wrap_key_data(root, impl="threefry2x32")
-    for k in range(4):
-        key = jax.random.fold_in(key, words[k])
-    return key
-
-
-def _start(row: Row, carry: Carry, root: Any) -> Carry:
-    """A row's first state if it has not started, else what it is."""
-    fresh = carry.step < 0
+def _start(row: Row, root: np.ndarray) -> Any:
+    """The parameters that a program starts from."""
+    if not row.drawn:
+        return row.parameters
     leaves, tree = jax.tree.flatten(row.parameters)
-    keys = jax.random.split(jax.random.fold_in(_program_key(root, row.words), 0), len(leaves))
-    # The difference is exact and there is one product: no multiply-add whose rounding a compiler could
-    # choose.
-    drawn = [
-        jax.random.uniform(key, leaf.shape, leaf.dtype, -0.5, 0.5) * (2 * np.pi)
-        for key, leaf in zip(keys, leaves, strict=True)
-    ]
-    parameters = jax.tree.map(
-        lambda given, random, trained: jnp.where(row.drawn & trained, random, given),
-        row.parameters,
-        jax.tree.unflatten(tree, drawn),
-        row.trained,
-    )
+    masks = jax.tree.leaves(row.trained)
+    drawn = drawn_start(root, row.words, sum(int(np.sum(mask)) for mask in masks))
+    starts = []
+    for leaf, mask in zip(leaves, masks, strict=True):
+        start = np.zeros(np.shape(leaf), np.asarray(leaf).dtype)
+        start[mask], drawn = drawn[: np.sum(mask)], drawn[np.sum(mask) :]
+        starts.append(start)
+    return jax.tree.unflatten(tree, starts)
+
+
+def _begin(row: Row, carry: Carry) -> Carry:
+    """The optimiser's first state, for a row that has not begun."""
     first = carry._replace(
-        parameters=parameters,
-        optimizer_state=optimizers.init(row.optimizer, parameters),
+        optimizer_state=optimizers.init(row.optimizer, carry.parameters),
         step=jnp.zeros_like(carry.step),
-        best_parameters=parameters,
     )
-    return _choose(fresh, first, carry)
+    return _choose(carry.step < 0, first, carry)
 
 
 def _choose(condition: Any, yes: Any, no: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
 
 
-def _advance_row(row: Row, carry: Carry, root: Any) -> tuple[Carry, Any]:
+def _advance_row(row: Row, carry: Carry) -> tuple[Carry, Any]:
     """One step of one program: evaluate, and update unless this was the last evaluation."""
-    key = jax.random.fold_in(jax.random.fold_in(_program_key(root, row.words), 1), carry.step)
+    key = jax.random.fold_in(jax.random.wrap_key_data(carry.key, impl="threefry2x32"), carry.step)
     at_limit = carry.step >= row.steps
     objective = Objective(row.loss.value, row.data, key, row.trained, last=at_limit | ~carry.active)
     step = optimizers.step(row.optimizer, objective, carry.optimizer_state, carry.parameters)
@@ -141,6 +143,7 @@ def _advance_row(row: Row, carry: Carry, root: Any) -> tuple[Carry, Any]:
     # The last evaluation needs the loss alone.
     rows = jnp.where(carry.active, jnp.where(good & last, 1, step.rows), 0)
     return Carry(
+        key=carry.key,
         parameters=_choose(moves, step.parameters, carry.parameters),
         optimizer_state=_choose(moves, step.state, carry.optimizer_state),
         patience=_choose(good, patience, carry.patience),
@@ -156,19 +159,18 @@ def _advance_row(row: Row, carry: Carry, root: Any) -> tuple[Carry, Any]:
 
 
 @partial(jax.jit, compiler_options=jaxsim.compiler_options())
-def advance(rows: Row, carry: Carry, root: Any, budget: Any, least: Any) -> tuple[Carry, Any]:
+def advance(rows: Row, carry: Carry, budget: Any, least: Any) -> tuple[Carry, Any]:
     """A block advanced by up to `budget` steps; also the losses, (STEPS_PER_CALL, rows).
 
     Args:
         rows: stacked rows.
         carry: where they are.
-        root: uint32 (2,), key data of the root key.
         budget: () int32, most steps.
         least: () int32, with fewer rows than this left the call ends, so that others can take their places.
 
     Both numbers are traced and the loop ends when no row has more to do, so none of this compiles anything.
     """
-    carry = jax.vmap(_start, in_axes=(0, 0, None))(rows, carry, root)
+    carry = jax.vmap(_begin)(rows, carry)
     losses = jnp.zeros((STEPS_PER_CALL, *carry.best_value.shape), carry.best_value.dtype)
 
     def more(state: tuple[Any, Carry, Any]) -> Any:
@@ -178,7 +180,7 @@ def advance(rows: Row, carry: Carry, root: Any, budget: Any, least: Any) -> tupl
 
     def body(state: tuple[Any, Carry, Any]) -> tuple[Any, Carry, Any]:
         count, carry, losses = state
-        carry, values = jax.vmap(_advance_row, in_axes=(0, 0, None))(rows, carry, root)
+        carry, values = jax.vmap(_advance_row)(rows, carry)
         return count + 1, carry, lax.dynamic_update_index_in_dim(losses, values, count, 0)
 
     _, carry, losses = lax.while_loop(more, body, (jnp.int32(0), carry, losses))

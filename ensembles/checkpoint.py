@@ -170,8 +170,8 @@ class Checkpoint:
                 )
         if header.get("ensemble") != expected["ensemble"]:
             raise CheckpointError(
-                f"The checkpoint {self.path} is of another ensemble or seed: names, programs, steps, starting points and "
-                f"the seed must be the same. {advice}"
+                f"The checkpoint {self.path} is of another ensemble or seed: names, programs, steps, starting points "
+                f"and the seed must be the same. {advice}"
             )
 
 

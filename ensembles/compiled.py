@@ -7,6 +7,7 @@ looks who has ended and gives their lanes, and their places in the blocks, to th
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from ensembles.group_store import GroupStore, Places
 from ensembles.planner import Plan, group_programs
 from ensembles.program import Row
 from ensembles.schedule import Lanes, block_size, calls_of_flush, least_rows
+from ensembles.walk import line_of
 
 __all__ = ["CompiledRun", "Counts", "Outcome"]
 
@@ -36,6 +38,7 @@ class Outcome(NamedTuple):
     final_value: float
     final_parameters: Any
     failed_value: float | None
+    seconds: float
 
 
 class Counts(NamedTuple):
@@ -76,6 +79,7 @@ class CompiledRun:
     Attributes:
         ended: (programs,) bool.
         steps, latest, best: (programs,) updates made; the latest loss and the lowest, NaN before there is one.
+        seconds: (programs,) each one's share of the time of its calls, by evaluations.
         counts: what has happened.
         interrupted: whether the run was ended before all programs had.
     """
@@ -92,12 +96,14 @@ class CompiledRun:
         most_steps: int | None = None,
         deadline: float | None = None,
     ) -> None:
-        self.plan, self.config, self.names, self.root = plan, plan.config, list(names), root
+        self.plan, self.config, self.names = plan, plan.config, list(names)
         self.report, self.limit = report, plan.config.resolved_memory_limit()
         self.after_flush, self.deadline = after_flush, deadline
         self.groups, members = group_programs(rows)
+        self.line = line_of(plan.groups)
         self.stores = [
-            GroupStore(group, [rows[p] for p in m]) for group, m in zip(plan.groups, members, strict=True)
+            GroupStore(group, [rows[p] for p in m], root)
+            for group, m in zip(plan.groups, members, strict=True)
         ]
         self.most_steps = most_steps
         # Losses with the step of the first: what is entered twice, after an interruption, changes nothing.
@@ -107,6 +113,7 @@ class CompiledRun:
         self.steps = np.zeros(len(rows), np.int64)
         self.latest = np.full(len(rows), np.nan)
         self.best = np.full(len(rows), np.nan)
+        self.seconds = np.zeros(len(rows))
         self.counts = Counts()
         self.interrupted = False
 
@@ -118,7 +125,7 @@ class CompiledRun:
             self.interrupted = True
 
     def _run(self) -> None:
-        lanes = Lanes(len(self.ended), self.config, set(np.flatnonzero(self.ended).tolist()))
+        lanes = Lanes(self.line, self.config, set(np.flatnonzero(self.ended).tolist()))
         while lanes.under_way:
             for flush in lanes.walk():
                 self._flush(flush, lanes.line)
@@ -183,7 +190,7 @@ class CompiledRun:
                 store.store_all()
 
     def _run_blocks(self, pieces: Sequence[_Piece]) -> None:
-        """Sends blocks off, then takes in what they did.
+        """Sends blocks off, and takes in what they did.
 
         After an interruption blocks under way are finished and taken in as well; those not begun stay as they
         were.
@@ -196,30 +203,28 @@ class CompiledRun:
             begun = time.perf_counter()
             sent = jaxsim.submit_blocks(
                 advance,
-                [
-                    (rows, carry, self.root, self._budget(piece), np.int32(piece.least))
-                    for piece, rows, carry in blocks
-                ],
+                [(rows, carry, self._budget(piece), np.int32(piece.least)) for piece, rows, carry in blocks],
                 signatures=[(piece.store.key, piece.size) for piece in pieces],
             )
-            for future in sent:
-                jax.block_until_ready(future.result())
-                if self.interrupted or self._late():
-                    self.interrupted = True
-                    break
         except KeyboardInterrupt:
             self.interrupted = True
-        for future in sent if self.interrupted else []:
-            future.cancel()
-        for (piece, rows, before), future in zip(blocks, sent, strict=False):
-            if not future.cancelled():
-                carry, losses = future.result()
-                jax.block_until_ready(losses)
-                self.counts = self.counts._replace(
-                    call_seconds=self.counts.call_seconds + time.perf_counter() - begun
-                )
-                self._take_in(piece, rows, before, carry, losses)
-                begun = time.perf_counter()
+        waited, before = 0.0, self.steps + self.ended
+        pending = deque(zip(blocks, sent, strict=False))
+        while pending:
+            try:
+                (piece, rows, carry), future = pending[0]
+                if not (self.interrupted and future.cancel()):
+                    after, losses = jax.block_until_ready(future.result())
+                    waited += time.perf_counter() - begun
+                    self._take_in(piece, rows, carry, after, losses)
+                    begun = time.perf_counter()
+                pending.popleft()
+                self.interrupted = self.interrupted or self._late()
+            except KeyboardInterrupt:
+                self.interrupted = True
+        made = self.steps + self.ended - before
+        self.seconds += waited * made / max(int(made.sum()), 1)
+        self.counts = self.counts._replace(call_seconds=self.counts.call_seconds + waited)
 
     def _budget(self, piece: _Piece) -> np.int32:
         most = piece.store.group.steps_per_call
@@ -285,6 +290,7 @@ class CompiledRun:
             final_value=float(carry.final_value) if ended_well else float("nan"),
             final_parameters=_own(carry.parameters, trained) if started else None,
             failed_value=float(losses[steps]) if failed else None,
+            seconds=float(self.seconds[program]),
         )
 
     # checkpoints ----------------------------------------------------------------------------------------------

@@ -1,15 +1,16 @@
-"""The convergence picture: loss over steps, for a few programs or for many."""
+"""The convergence picture: loss over steps, for a few programs, for many, or for groups of them."""
 
 from __future__ import annotations
 
-import functools
-import io
+import numbers
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ensembles.figures import finished_figure, legend_text, new_figure
+from ensembles.name_fields import GroupBy, labels_of
 from ensembles.names import Name, display_name
 
 if TYPE_CHECKING:
@@ -17,56 +18,87 @@ if TYPE_CHECKING:
 
     from ensembles.result import ProgramResult
 
-__all__ = ["plot_convergence"]
+__all__ = ["BAND", "MOST_GROUPS", "groups_in_order", "plot_convergence"]
+
+BAND = (0.1, 0.5, 0.9)
+"""Quantiles of a band: where it begins, its line, where it ends."""
+
+MOST_GROUPS = 20
+"""More bands than these can not be told apart."""
 
 
 def plot_convergence(
     results: Mapping[Name, ProgramResult],
     path: str | Path | None = None,
     *,
+    group_by: GroupBy | None = None,
     exact: float | Mapping[Name, float] | None = None,
     log: bool | None = None,
     max_lines: int = 12,
     title: str | None = None,
 ) -> Figure:
     """Draws what `EnsembleResult.plot` says; the arguments are described there."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "EnsembleResult.plot needs matplotlib: pip install 'jaxsim-ensembles[viz]'"
-        ) from error
-
+    figure = new_figure("EnsembleResult.plot", (7.0, 4.5))
     curves = _curves(results, exact)
     if not curves:
         raise ValueError(
             "EnsembleResult.plot: no program has a history to draw, because none has done a step."
         )
-    # A Figure by itself: pyplot would choose a backend and keep the figure alive.
-    figure = Figure(figsize=(7.0, 4.5), layout="constrained")
     axes = figure.subplots()
-    if len(curves) <= max_lines:
+    if group_by is not None:
+        for label, members in groups_in_order(group_by, curves, "EnsembleResult.plot: group_by").items():
+            _draw_band(axes, [curves[name] for name in members], f"{label} ({len(members)})")
+    elif len(curves) <= max_lines:
         for name, curve in curves.items():
-            # A label that starts with an underscore would be left out of the legend.
-            label = display_name(name)
-            axes.plot(curve, label=f" {label}" if label.startswith("_") else label, linewidth=1.5)
+            axes.plot(curve, label=legend_text(display_name(name)), linewidth=1.5)
     else:
-        steps, low, middle, high = _band(list(curves.values()))
-        axes.fill_between(steps, low, high, alpha=0.3, linewidth=0, label="10 to 90 % of programs")
-        axes.plot(steps, middle, linewidth=1.5, label=f"median of {len(curves)} programs")
+        _draw_band(axes, list(curves.values()), f"median of {len(curves)} programs", "10 to 90 % of programs")
     axes.set_xlabel("step")
     axes.set_ylabel("loss" if exact is None else "|loss - exact|")
     if log or (log is None and exact is not None):
         axes.set_yscale("log")
-    axes.legend(fontsize="small")
+    heading = None if group_by is None else "median, 10 to 90 % (programs)"
+    axes.legend(fontsize="small", title=heading, title_fontsize="small")
     axes.grid(alpha=0.3)
-    if title is not None:
-        axes.set_title(title)
-    # Notebooks show any object that has this method; a Figure made without pyplot has none.
-    vars(figure)["_repr_png_"] = functools.partial(_png, figure)
-    if path is not None:
-        figure.savefig(path, dpi=150)
-    return figure
+    return finished_figure(figure, path, title)
+
+
+def groups_in_order(group_by: Any, names: Mapping[Name, Any], what: str) -> dict[str, list[Name]]:
+    """The programs of each group by its text: numbers ascending, other groups as they come.
+
+    Errors: as `labels_of`; ValueError for more than 20 groups.
+    """
+    labels = labels_of(group_by, names, what)
+    members: dict[Any, list[Name]] = {}
+    for name, label in labels.items():
+        members.setdefault(label, []).append(name)
+    if len(members) > MOST_GROUPS:
+        some = ", ".join(repr(label) for label in list(members)[:3])
+        raise ValueError(
+            f"{what} makes {len(members)} groups ({some}, ...), but more than {MOST_GROUPS} can not be told apart; put "
+            "several values into a group, as a function of the name can."
+        )
+    if all(isinstance(label, numbers.Real) for label in members):
+        members = dict(sorted(members.items()))
+    texts: dict[str, list[Name]] = {}
+    for label, own in members.items():
+        text = _text(label)
+        # 1 and "1" are two groups; text in quotes tells them apart.
+        texts[text if text not in texts else repr(label)] = own
+    return texts
+
+
+def _text(label: Any) -> str:
+    if isinstance(label, tuple):
+        return ", ".join(map(_text, label))
+    return f"{label:.6g}" if isinstance(label, float | np.floating) else str(label)
+
+
+def _draw_band(axes: Any, curves: list[np.ndarray], label: str, band_label: str | None = None) -> None:
+    """The median over programs, and a band around it; a program that has ended keeps its last loss."""
+    steps, low, middle, high = _band(curves)
+    (line,) = axes.plot(steps, middle, linewidth=1.5, label=legend_text(label))
+    axes.fill_between(steps, low, high, alpha=0.25, linewidth=0, color=line.get_color(), label=band_label)
 
 
 def _curves(results: Mapping[Name, ProgramResult], exact: Any) -> dict[Name, np.ndarray]:
@@ -90,10 +122,4 @@ def _band(curves: list[np.ndarray]) -> tuple[np.ndarray, ...]:
     # A step at which no program has a number stays empty instead of warning.
     steps = np.flatnonzero(np.isfinite(table).any(axis=0))
     table = np.where(np.isfinite(table), table, np.nan)[:, steps]
-    return steps, *np.nanquantile(table, (0.1, 0.5, 0.9), axis=0)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return steps, *np.nanquantile(table, BAND, axis=0)

@@ -23,6 +23,7 @@ from ensembles.progress import progress_enabled
 from ensembles.result import EnsembleError, EnsembleResult
 from ensembles.run_update import RunUpdate
 from ensembles.runs import EnsembleRun, RunHandle, RunOptions
+from ensembles.sampling import EnsembleSamples, sample
 from ensembles.subjects import CircuitSubject, Hosting, LossSubject
 
 __all__ = ["ProgramEnsemble"]
@@ -168,6 +169,27 @@ class ProgramEnsemble:
             return _raised(run.result(), on_error)
         finally:
             self._running = False
+
+    def sample(
+        self,
+        result: Mapping[names.Name, Any],
+        shots: int,
+        *,
+        seed: int = 0,
+        at: str = "best",
+        names: Iterable[names.Name] | None = None,
+    ) -> EnsembleSamples:
+        """Bitstrings measured in the states that training found; arguments and errors as for `ensembles.sample`.
+
+        Example:
+            >>> from ensembles import QAOA, ProgramEnsemble, adam
+            >>> from ensembles.problems import MaxCut
+            >>> edge = QAOA(MaxCut([(0, 1)]), layers=1, optimizer=adam(0.1), steps=60)
+            >>> ensemble = ProgramEnsemble({"edge": edge})
+            >>> ensemble.sample(ensemble.run(progress=False), shots=100)["edge"].best().objective
+            1.0
+        """
+        return sample(self._programs, result, shots, seed=seed, at=at, names=names)
 
     def start(
         self,

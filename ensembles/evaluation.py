@@ -20,10 +20,11 @@ import numpy as np
 from jaxtyping import Float64, UInt8, UInt32
 
 import jaxsim
+from ensembles.journal import Replay
 from ensembles.names import Name, display_name, name_words
 from ensembles.subjects import CircuitSubject, Family, Hosting, Subject
 
-__all__ = ["Cancelled", "Evaluate", "Record", "Request"]
+__all__ = ["Cancelled", "Evaluate", "Record", "Request", "program_of"]
 
 _MOST_CIRCUITS = 64
 """Circuits given in calls whose rows a program keeps."""
@@ -48,6 +49,7 @@ class Request:
         number: which evaluation of its program it is.
         keys: (rows, 2) uint32, or None.
         shots: bits are to be drawn from the probabilities, so many times; None: not.
+        question: what is asked, in 16 bytes, by which a journal finds it again; None: there is no journal.
         answer: NumPy arrays, first axis rows, once there is one.
         error: what went wrong instead.
         in_flight: whether it has been sent off and not come back.
@@ -62,6 +64,7 @@ class Request:
     number: int
     keys: np.ndarray | None = None
     shots: int | None = None
+    question: bytes | None = None
     answer: Any = None
     error: BaseException | None = None
     in_flight: bool = False
@@ -145,6 +148,10 @@ class Host(Protocol):
         """The family of a subject."""
         ...
 
+    def replay(self, program: int) -> Replay | None:
+        """What a program was answered in earlier runs; None: there is no journal."""
+        ...
+
     def submit(self, request: Request) -> None:
         """Returns when the request has its answer; raises its error, or `Cancelled`."""
         ...
@@ -196,6 +203,7 @@ class Evaluate:
         self._subject, self._family = subject, None if subject is None else host.family(subject)
         self._seed = np.concatenate([root, name_words(name)]).astype("<u4").tobytes()
         self._number = 0
+        self._replay = host.replay(program)
         self._lock = threading.Lock()
         self._given: OrderedDict[tuple, tuple[Any, Family]] = OrderedDict()
         self.num_parameters = 0 if subject is None else subject.num_parameters
@@ -246,7 +254,7 @@ class Evaluate:
         want = "value_and_grad" if gradient else "value"
         vectors = vector if vector.ndim == 2 else vector[None]
         if not len(vectors):
-            self._host.check_going_on()
+            self._check_going_on()
             outer = (0,) if subject.is_loss else (0, subject.outputs)
             return (np.zeros(outer), np.zeros((*outer, vectors.shape[1]))) if gradient else np.zeros(outer)
         request = self._ask(subject, family, want, vectors)
@@ -308,7 +316,7 @@ class Evaluate:
         vector = subject.vector(parameters)
         vectors = vector if vector.ndim == 2 else vector[None]
         if not len(vectors):
-            self._host.check_going_on()
+            self._check_going_on()
             row = subject.row
             if shots:
                 return np.zeros((0, shots, row.num_wires), np.uint8)
@@ -320,18 +328,37 @@ class Evaluate:
     def _ask(
         self, subject: Subject, family: Family, want: str, vectors: np.ndarray, shots: int | None = None
     ) -> Request:
+        request = Request(self._program, family, subject, want, vectors, 0, shots=shots)
+        if self._replay is not None:
+            request.question = question_of(family.content(subject), want, vectors, shots)
         with self._lock:
-            number = self._number
-            self._number += 1
-        keys = self._keys(number, len(vectors)) if subject.needs_keys or shots else None
-        request = Request(self._program, family, subject, want, vectors, number, keys, shots)
+            request.number, request.answer = self._turn(request.question)
+        if request.answer is not None:
+            self._check_going_on()
+        else:
+            if subject.needs_keys or shots:
+                request.keys = self._keys(request.number, len(vectors))
+            try:
+                self._host.submit(request)
+            except Cancelled:
+                self.record.cancelled = True
+                raise
+        self.record.count(len(vectors))
+        return request
+
+    def _turn(self, question: bytes | None) -> tuple[int, Any]:
+        """The number of an evaluation, and its answer if an earlier run was given it."""
+        if self._replay is not None and question is not None:
+            return self._replay.take(question)
+        self._number += 1
+        return self._number - 1, None
+
+    def _check_going_on(self) -> None:
         try:
-            self._host.submit(request)
+            self._host.check_going_on()
         except Cancelled:
             self.record.cancelled = True
             raise
-        self.record.count(len(vectors))
-        return request
 
     def _subject_of(self, circuit: Any, observable: Any) -> tuple[Any, Family]:
         if circuit is None and observable is None:
@@ -388,6 +415,21 @@ class Evaluate:
             own.update(row.to_bytes(8, "little"))
             keys += own.digest()
         return np.frombuffer(bytes(keys), "<u4").reshape(rows, 2).astype(np.uint32)
+
+
+def program_of(root: UInt32[np.ndarray, "2"], name: Name) -> bytes:
+    """16 bytes that belong to a program and a seed."""
+    words = np.concatenate([root, name_words(name)]).astype("<u4").tobytes()
+    return hashlib.blake2b(words, digest_size=16, person=b"hosted/program").digest()
+
+
+def question_of(content: bytes, want: str, vectors: np.ndarray, shots: int | None) -> bytes:
+    """What is asked, in 16 bytes; `content` says of what."""
+    what = f"{want} {vectors.shape} {shots}".encode()
+    digest = hashlib.blake2b(content, digest_size=16, person=b"hosted/question")
+    digest.update(len(what).to_bytes(8, "little") + what)
+    digest.update(vectors.astype("<f8", copy=False).tobytes())
+    return digest.digest()
 
 
 def _check_finite(answer: Sequence[np.ndarray], *names: str) -> None:

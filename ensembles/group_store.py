@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ensembles.advance import Carry, empty_carry
+from ensembles.advance import Carry, first_carry
 from ensembles.planner import Group
 from ensembles.program import Row
 
@@ -24,6 +24,7 @@ class GroupStore:
     Args:
         group: the group.
         rows: of its programs.
+        root: uint32 (2,), key data of the run's seed.
 
     Attributes:
         key: the merge key.
@@ -32,12 +33,12 @@ class GroupStore:
         sizes: sizes of the blocks that have run.
     """
 
-    def __init__(self, group: Group, rows: Sequence[Row]) -> None:
+    def __init__(self, group: Group, rows: Sequence[Row], root: np.ndarray) -> None:
         self.group = group
         self.key = rows[0].key
         self.rows = jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
         self.place = {program: k for k, program in enumerate(group.programs)}
-        self.carry = empty_carry(rows[0], len(rows))
+        self.carry = first_carry(rows, root)
         self.sizes: set[int] = set()
         self._resident: dict[Places, tuple[Any, Any]] = {}
         self._block_of: dict[int, Places] = {}

@@ -23,7 +23,8 @@ from ensembles.barrier import Barrier, BarrierClosedError, NotUnderWayError
 from ensembles.calls import Calls
 from ensembles.compiled import Counts
 from ensembles.config import BatchConfig, BatchMode
-from ensembles.evaluation import Cancelled, Evaluate, Record, Request
+from ensembles.evaluation import Cancelled, Evaluate, Record, Request, program_of
+from ensembles.journal import Journal, Replay
 from ensembles.names import Name, display_name
 from ensembles.program import Program
 from ensembles.result import ProgramResult
@@ -69,9 +70,12 @@ class HostedRun:
         config: decides lanes and flushes.
         root: uint32 (2,), key data of the root key.
         report: called after each flush and each end of a program with (programs ended, calls).
+        journal: gives the answers of earlier runs and notes those of this one; the caller closes it.
+        deadline: when to end the run as `cancel` does, as `time.monotonic` counts; None: never.
 
     Attributes:
         interrupted: whether Ctrl-C came.
+        out_of_time: whether the deadline ended the run.
         cancelled: whether the run is being ended from outside.
     """
 
@@ -83,12 +87,17 @@ class HostedRun:
         config: BatchConfig,
         root: np.ndarray,
         report: Callable[[int, int], None] = lambda ended, calls: None,
+        *,
+        journal: Journal | None = None,
+        deadline: float | None = None,
     ) -> None:
-        self.interrupted = False
+        self.interrupted = self.out_of_time = False
         self._names, self._programs, self._hostings = list(names), list(programs), list(hostings)
         self._root, self._report = root, report
+        self._journal, self._deadline = journal, float("inf") if deadline is None else deadline
         self._lock = threading.Lock()
         self._clock = threading.Condition(self._lock)
+        self._own = [] if journal is None else [program_of(root, name) for name in names]
         self._families: dict[Any, Family] = {}
         self._calls = Calls(names, config)
         self._barrier = Barrier[Request](1 if config.mode is BatchMode.OFF else config.max_batch_size)
@@ -117,13 +126,14 @@ class HostedRun:
     # the thread that called -------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """All programs. Ctrl-C ends the run after the calls in flight; `interrupted` says so.
+        """All programs. Ctrl-C and the deadline end the run after the calls in flight; `interrupted` and `out_of_time`
+        say so.
 
         Raises:
             RuntimeError: not one thread could be started.
         """
         try:
-            if not self.cancelled:
+            if not self.cancelled and not self._late():
                 self._start()
                 self._keep_time()
         except KeyboardInterrupt:
@@ -145,6 +155,13 @@ class HostedRun:
             ]
             self._clock.notify_all()
         _wake(sleepers)
+
+    def _late(self) -> bool:
+        """Ends the run if its time is over."""
+        if time.monotonic() >= self._deadline:
+            self.out_of_time = True
+            self.cancel()
+        return self.out_of_time
 
     def _sleepers(self) -> dict[threading.Lock, Request | None]:
         """Who sleeps now; a copy, because those who wake up take themselves off the list without the lock."""
@@ -196,18 +213,24 @@ class HostedRun:
         _wake(awake)
 
     def _keep_time(self) -> None:
-        """Until all lanes have ended: lets others go if those whose turn it is take long."""
+        """Until all lanes have ended or the time is over: lets others go if those whose turn it is take long."""
         with self._clock:
             while self._lanes_ended < len(self._threads) and not self.cancelled:
+                left = self._deadline - time.monotonic()
+                if left <= 0:
+                    break
                 if not self._turns:
                     self._resting = True
-                    self._clock.wait(HEARTBEAT)
+                    self._clock.wait(min(HEARTBEAT, left))
                     self._resting = False
                     continue
                 served = self._turns.served
-                self._clock.wait(PATIENCE)
+                self._clock.wait(min(PATIENCE, left))
                 if self._turns and self._turns.served == served:
                     _wake(self._turns.hurry())
+            ended = self._lanes_ended >= len(self._threads)
+        if not ended:
+            self._late()
 
     def _see_off(self) -> None:
         """Waits for the lanes to end; for those of cancelled programs that do not come back, for a while."""
@@ -322,6 +345,11 @@ class HostedRun:
                 found = self._families[subject.key] = Family(subject)
             return found
 
+    def replay(self, program: int) -> Replay | None:
+        if self._journal is None:
+            return None
+        return self._journal.replay(self._own[program])
+
     def check_going_on(self) -> None:
         if self.cancelled:
             raise Cancelled
@@ -354,6 +382,8 @@ class HostedRun:
     def _flush(self, requests: Sequence[Request]) -> None:
         """Evaluates requests and lets their programs go on."""
         self._calls.answer(requests)
+        if self._journal is not None:
+            self._note(self._journal, requests)
         with self._lock:
             for request in requests:
                 request.in_flight = False
@@ -367,6 +397,15 @@ class HostedRun:
                     self._clock.notify()
         _wake(awake)
         self._tell()
+
+    def _note(self, journal: Journal, requests: Sequence[Request]) -> None:
+        """Answers are in the journal before anybody acts on them."""
+        with suppress(Exception):  # what is missing there is evaluated again; nobody may be left waiting
+            for request in requests:
+                if request.question is not None:
+                    answer = None if request.error is not None else request.answer
+                    journal.record(self._own[request.program], request.question, request.number, answer)
+            journal.flush()
 
     def _tell(self) -> None:
         with suppress(Exception):  # a display that fails is no reason for a program to fail

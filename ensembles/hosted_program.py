@@ -26,6 +26,10 @@ class HostedProgram(Program):
     "value" (the final ones) and "converged" (whether the program stopped by its own rule); anything else becomes the
     attribute ``returned``. The result's `value` and `parameters` are the lowest loss that was seen, and where.
 
+    A run with a checkpoint directory that was killed runs `run` again from its beginning, and `evaluate` gives the
+    answers it gave before, at once. So it should be deterministic: no clock, and `evaluate.random` for draws.
+    `ensembles.journal` says more.
+
     A program that shall not go on raises; its error is in the result. A run that is cancelled raises `Cancelled` from
     the next ``evaluate``.
 

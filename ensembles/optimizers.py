@@ -1,34 +1,32 @@
-"""Optimisers as mergeable pytrees: optax rules whose hyperparameters are data.
+"""Optimisers as mergeable pytrees: update rules whose hyperparameters are data.
 
-An `Optimizer` is a registered pytree. Its static part is the name of a rule and its flags, so it says what
+An `Optimizer` is a registered pytree. Its static part is the name of a rule and its settings, so it says what
 gets compiled; its leaves are the hyperparameters, strong float32 scalars, so programs with different learning
 rates share one compiled call. The signature of each public function below is its row of the table: parameters
-whose default is True or False are flags, the others hyperparameters, and a hyperparameter left at None is
-absent.
+whose default is True or False, and those the row names as settings, are static, the others hyperparameters, and a
+hyperparameter left at None is absent.
 
-`init` and `update` are pure functions for use inside `jit` and `vmap`; they build the optax rule from the
-leaves while tracing.
+Here are the table, and the rules of optax; rules of our own are in `ensembles.rules`. `init`, `step` and `update` are
+pure functions for use inside `jit` and `vmap`; they build the optax rule from the leaves while tracing.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import math
-import numbers
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ParamSpec
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
-from jax.core import Tracer
 
+from ensembles.hyperparameters import checked_number, true_or_false
 from ensembles.rounding import ZERO, rounded
-from ensembles.steps import Objective, Step, gradient_step
+from ensembles.schedules import Schedule as DataSchedule
+from ensembles.steps import Objective, Step, gradient_step, norm
 
 __all__ = [
     "RULES",
@@ -42,17 +40,23 @@ __all__ = [
     "adamw",
     "amsgrad",
     "as_optimizer",
+    "check_loss",
+    "clip",
+    "clipped",
     "init",
     "lamb",
     "lion",
     "nadam",
     "nadamw",
+    "numbers_and_settings",
     "radam",
     "rmsprop",
     "rprop",
+    "rule",
     "sgd",
     "step",
     "update",
+    "with_hyperparameters",
     "yogi",
 ]
 
@@ -93,9 +97,9 @@ class Optimizer:
 
     Attributes:
         kind: name of the row in `RULES`, or "optax" for an optax transformation used as given.
-        static: pairs (name, value) of what is compiled in: flags, and schedules or transformations by
-            identity.
-        hyperparameters: name -> strong float32 scalar, the leaves.
+        static: pairs (name, value) of what is compiled in: flags and settings, and optax schedules or
+            transformations by identity.
+        hyperparameters: name -> strong float32 scalar, or a `schedules.Schedule` of such; the leaves.
         zero: a leaf that is always -0.0; `ensembles.rounding` says what it is for.
 
     Example:
@@ -131,11 +135,14 @@ class Rule:
 
     Attributes:
         name: what users call it.
-        optax_rule: the optax function that makes the transformation from hyperparameters and flags.
+        optax_rule: the optax function that makes the transformation from hyperparameters and flags; None for rules of
+            our own, which have `start` and `step`.
         hyperparameters: names of the numbers, learning_rate first.
-        flags: names of the booleans.
+        settings: name -> check of what is compiled in, flags included.
         elementwise: whether each parameter's update depends on that parameter's gradients alone.
         schedules: whether the learning rate may be a function of the step.
+        clips: whether what it follows can be clipped.
+        needs: attribute that the loss must have, and in words what that is.
         make: the public function.
         start: function of (optimizer, parameters) to the first state; None: that of the optax rule.
         step: function of (optimizer, objective, state, parameters) to a `Step`; None: follow the gradient at the
@@ -144,11 +151,13 @@ class Rule:
     """
 
     name: str
-    optax_rule: Callable[..., optax.GradientTransformation]
+    optax_rule: Callable[..., optax.GradientTransformation] | None
     hyperparameters: tuple[str, ...]
-    flags: tuple[str, ...]
+    settings: Mapping[str, Callable[[str, str, Any], Any]]
     elementwise: bool
     schedules: bool
+    clips: bool
+    needs: tuple[str, str] | None
     make: Callable[..., Optimizer]
     start: Callable[[Optimizer, Any], Any] | None = None
     step: Callable[[Optimizer, Objective, Any, Any], Step] | None = None
@@ -157,22 +166,28 @@ class Rule:
 
 RULES: dict[str, Rule] = {}
 
-# Rates of exponential forgetting lie in [0, 1); every other hyperparameter is a finite number >= 0.
-_FORGETTING = frozenset({"b1", "b2", "decay", "momentum"})
+_CLIPPING = ("clip_value", "clip_norm")
 
 
-def _rule(
-    optax_rule: Callable[..., optax.GradientTransformation],
+def rule(
+    optax_rule: Callable[..., optax.GradientTransformation] | None = None,
     *,
+    settings: Mapping[str, Callable[[str, str, Any], Any]] | None = None,
     elementwise: bool = True,
     schedules: bool = True,
+    clips: bool = True,
+    needs: tuple[str, str] | None = None,
+    start: Callable[[Optimizer, Any], Any] | None = None,
+    step: Callable[[Optimizer, Objective, Any, Any], Step] | None = None,
+    has_gradient: bool = True,
 ) -> Callable[[Callable[_P, Optimizer]], Callable[_P, Optimizer]]:
     """Enter a function's signature as a row of `RULES`; calling it validates and makes an `Optimizer`."""
 
     def enter(function: Callable[_P, Optimizer]) -> Callable[_P, Optimizer]:
         name = function.__name__
         signature = inspect.signature(function)
-        flags = tuple(p.name for p in signature.parameters.values() if isinstance(p.default, bool))
+        checks = {p.name: true_or_false for p in signature.parameters.values() if isinstance(p.default, bool)}
+        checks.update(settings or {})
 
         @functools.wraps(function)
         def make(*args: _P.args, **kwargs: _P.kwargs) -> Optimizer:
@@ -180,70 +195,56 @@ def _rule(
             given.apply_defaults()
             return _optimizer(RULES[name], given.arguments)
 
-        hyperparameters = tuple(p for p in signature.parameters if p not in flags)
-        RULES[name] = Rule(name, optax_rule, hyperparameters, flags, elementwise, schedules, make)
+        RULES[name] = Rule(
+            name=name,
+            optax_rule=optax_rule,
+            hyperparameters=tuple(p for p in signature.parameters if p not in checks),
+            settings=checks,
+            elementwise=elementwise,
+            schedules=schedules,
+            clips=clips,
+            needs=needs,
+            make=make,
+            start=start,
+            step=step,
+            has_gradient=has_gradient,
+        )
         return make
 
     return enter
 
 
 def _optimizer(rule: Rule, given: dict[str, Any]) -> Optimizer:
-    static: list[tuple[str, Any]] = []
-    for name in rule.flags:
-        if not isinstance(given[name], (bool, np.bool_)):
-            raise TypeError(
-                f"{rule.name}: {name} must be True or False, but {given[name]!r} of type "
-                f"{type(given[name]).__name__} was given."
-            )
-        static.append((name, bool(given[name])))
+    static: list[tuple[str, Any]] = [
+        (name, check(rule.name, name, given[name])) for name, check in rule.settings.items()
+    ]
     if given.get("nesterov") and "momentum" in rule.hyperparameters and given["momentum"] is None:
         raise ValueError(
             f"{rule.name}: nesterov=True needs a momentum, but momentum is None. Give one, for example "
             f"momentum=0.9."
         )
     numbers_given = {name: given[name] for name in rule.hyperparameters if given[name] is not None}
-    if callable(numbers_given.get("learning_rate")):
-        if not rule.schedules:
+    scheduled: dict[str, Any] = {}
+    if "learning_rate" in rule.hyperparameters:
+        rate = numbers_given.get("learning_rate")
+        if rate is None:
             raise TypeError(
-                f"{rule.name}: learning_rate must be a number, because this rule adapts its own step sizes "
-                f"and takes no schedule, but {numbers_given['learning_rate']!r} was given."
+                f"{rule.name}: learning_rate must be a number{' or a schedule' if rule.schedules else ''}, but None "
+                f"was given. Write for example {rule.name}(0.1)."
             )
-        static.append(("learning_rate", Identity(numbers_given.pop("learning_rate"))))
-    elif "learning_rate" not in numbers_given:
-        raise TypeError(
-            f"{rule.name}: learning_rate must be a number or an optax schedule, but None was given. "
-            f"Write for example {rule.name}(0.1)."
-        )
-    return Optimizer(
-        rule.name,
-        tuple(static),
-        {name: _number(rule.name, name, value) for name, value in numbers_given.items()},
-    )
-
-
-def _number(kind: str, name: str, value: Any) -> Any:
-    """One hyperparameter as a strong float32 scalar; traced values pass, for derivatives by them."""
-    if isinstance(value, Tracer):
-        return jnp.asarray(value, jnp.float32)
-    if isinstance(value, (np.ndarray, jax.Array)) and value.ndim == 0:
-        value = value.item()
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        hint = " For several values make one program for each." if np.ndim(value) else ""
-        raise TypeError(
-            f"{kind}: {name} must be a real number, but {value!r} of type {type(value).__name__} was "
-            f"given.{hint}"
-        )
-    # Range and finiteness are judged after rounding to float32, which is what the rule computes with.
-    with np.errstate(over="ignore"):
-        number = np.float32(value)
-    if name in _FORGETTING:
-        if not 0 <= number < 1:
-            raise ValueError(f"{kind}: {name} must lie in [0, 1) as a float32, but {value!r} was given.")
-    elif not (math.isfinite(number) and number >= 0):
-        raise ValueError(
-            f"{kind}: {name} must be a finite number >= 0 as a float32, but {value!r} was given."
-        )
-    return number
+        if callable(rate):
+            if not rule.schedules:
+                raise TypeError(
+                    f"{rule.name}: learning_rate must be a number, because this rule adapts its own step sizes "
+                    f"and takes no schedule, but {rate!r} was given."
+                )
+            del numbers_given["learning_rate"]
+            if isinstance(rate, DataSchedule):
+                scheduled["learning_rate"] = rate
+            else:
+                static.append(("learning_rate", Identity(rate)))
+    numbers = {name: checked_number(rule.name, name, value) for name, value in numbers_given.items()}
+    return Optimizer(rule.name, tuple(static), {**scheduled, **numbers})
 
 
 def as_optimizer(optimizer: Any) -> Optimizer:
@@ -264,7 +265,7 @@ def as_optimizer(optimizer: Any) -> Optimizer:
         return optimizer
     if isinstance(optimizer, optax.GradientTransformation):
         return Optimizer("optax", (("transformation", Identity(optimizer)),), {})
-    names = ", ".join(RULES)
+    names = ", ".join(sorted(RULES))
     extra = " It is a function: call it with a learning rate." if callable(optimizer) else ""
     raise TypeError(
         f"optimizer: {optimizer!r} of type {type(optimizer).__name__} was given.{extra} Write for example "
@@ -272,20 +273,131 @@ def as_optimizer(optimizer: Any) -> Optimizer:
     )
 
 
-def _transformation(
-    optimizer: Optimizer, hyperparameters: dict[str, Any]
-) -> optax.GradientTransformationExtraArgs:
-    static = {name: value.value if isinstance(value, Identity) else value for name, value in optimizer.static}
-    if optimizer.kind == "optax":
-        return optax.with_extra_args_support(static["transformation"])
-    rule = RULES[optimizer.kind].optax_rule
-    return optax.with_extra_args_support(rule(**hyperparameters, **static))
+def with_hyperparameters(optimizer: Optimizer, changes: Mapping[str, Any]) -> Optimizer:
+    """The optimiser with some hyperparameters or settings changed, those of `clipped` included.
+
+    Errors: as for the function that made it; TypeError for names that it lacks.
+
+    Example:
+        >>> with_hyperparameters(sgd(0.1, momentum=0.9), {"learning_rate": 0.2})
+        sgd(learning_rate=0.2, momentum=0.9)
+    """
+    everything = {**optimizer.hyperparameters, **_settings(optimizer), **changes}
+    clips = {name.removeprefix("clip_"): everything.pop(name) for name in _CLIPPING if name in everything}
+    made = RULES[optimizer.kind].make(**everything)
+    return clipped(made, **clips) if clips else made
 
 
-def _hyperparameters(optimizer: Optimizer, parameters: Any) -> dict[str, Any]:
+def check_loss(optimizer: Optimizer, loss: Any, kind: str) -> None:
+    """Refuses an optimiser that needs to know more of a loss than the loss says.
+
+    Args:
+        optimizer: the optimiser.
+        loss: the function of (parameters, data, key).
+        kind: of the program, for the message.
+
+    Raises:
+        TypeError: the loss lacks what the rule needs.
+    """
+    row = RULES.get(optimizer.kind)
+    if row is not None and row.needs is not None and not hasattr(loss, row.needs[0]):
+        attribute, words = row.needs
+        raise TypeError(
+            f"{kind}: {optimizer.kind} needs {words}, which the losses of VQE and QAOA know. Give the loss a method "
+            f"{attribute} (ensembles.steps.Objective says which), or take another optimiser, for example "
+            "ensembles.adam(0.1)."
+        )
+
+
+# clipping ---------------------------------------------------------------------------------------------------
+
+
+def clipped(optimizer: Any, *, norm: float | None = None, value: float | None = None) -> Optimizer:
+    """The optimiser with gradients cut: every entry to [-value, value], then the whole to an Euclidean norm.
+
+    What is cut is what the rule follows: the gradient; SPSA's estimate of it; the natural gradient. The numbers are
+    data. Results and stopping rules see the norm before.
+
+    Args:
+        optimizer: made by `adam` & co., or an optax transformation.
+        norm: most that the norm may be, > 0; None: any.
+        value: most that the size of an entry may be, > 0; None: any.
+
+    Returns:
+        an `Optimizer`.
+
+    Errors: TypeError and ValueError for numbers out of range, or none given; for rules that follow no gradient, or
+    choose their own step lengths.
+
+    Example:
+        >>> from ensembles.optimizers import clipped, sgd
+        >>> clipped(sgd(0.1), norm=1.0)
+        sgd(learning_rate=0.1, clip_norm=1.0)
+    """
+    optimizer = as_optimizer(optimizer)
+    row = RULES.get(optimizer.kind)
+    if row is not None and not row.clips:
+        raise TypeError(
+            f"clipped: {optimizer.kind} finds its own step lengths, so there is no gradient to clip."
+        )
+    given = {"clip_value": value, "clip_norm": norm}
+    if norm is None and value is None:
+        raise TypeError("clipped: give norm, value or both, for example clipped(adam(0.1), norm=1.0).")
+    numbers = {
+        name: checked_number("clipped", name, number) for name, number in given.items() if number is not None
+    }
+    return replace(optimizer, hyperparameters={**optimizer.hyperparameters, **numbers})
+
+
+def clip(optimizer: Optimizer, gradients: Any) -> Any:
+    """Gradients as `clipped` says; as they are if nothing was said."""
+    limits = {name: optimizer.hyperparameters.get(name) for name in _CLIPPING}
+    if limits["clip_value"] is not None:
+        most = limits["clip_value"]
+        gradients = jax.tree.map(lambda g: jnp.clip(g, -_like(most, g), _like(most, g)), gradients)
+    if limits["clip_norm"] is not None:
+        size = norm(gradients, optimizer.zero)
+        factor = jnp.minimum(1, _like(limits["clip_norm"], size) / jnp.where(size > 0, size, 1))
+        gradients = jax.tree.map(lambda g: g * _like(factor, g), gradients)
+    return gradients
+
+
+def _like(number: Any, array: Any) -> Any:
+    return jnp.asarray(number, array.dtype)
+
+
+# inside the call --------------------------------------------------------------------------------------------
+
+
+def numbers_and_settings(optimizer: Optimizer, dtype: Any) -> dict[str, Any]:
+    """Everything by name, without clipping: numbers in the dtype, schedules as functions of the step."""
+    return {**_numbers(optimizer, dtype), **_settings(optimizer)}
+
+
+def _numbers(optimizer: Optimizer, dtype: Any) -> dict[str, Any]:
     # In the parameters' dtype: a float32 1 - b2**t would cost float64 programs half of their digits.
-    dtype = jnp.result_type(*jax.tree.leaves(parameters))
-    return {name: jnp.asarray(value, dtype) for name, value in optimizer.hyperparameters.items()}
+    return {
+        name: jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), value)
+        for name, value in optimizer.hyperparameters.items()
+        if name not in _CLIPPING
+    }
+
+
+def _settings(optimizer: Optimizer) -> dict[str, Any]:
+    return {name: value.value if isinstance(value, Identity) else value for name, value in optimizer.static}
+
+
+def _transformation(optimizer: Optimizer, numbers: dict[str, Any]) -> optax.GradientTransformationExtraArgs:
+    settings = _settings(optimizer)
+    if optimizer.kind == "optax":
+        return optax.with_extra_args_support(settings["transformation"])
+    optax_rule = RULES[optimizer.kind].optax_rule
+    assert optax_rule is not None  # else the row has a start and a step
+    return optax.with_extra_args_support(optax_rule(**numbers, **settings))
+
+
+def _dtype(parameters: Any) -> Any:
+    return jnp.result_type(*jax.tree.leaves(parameters))
 
 
 def _strong(value: Any, like: Any = None) -> jax.Array:
@@ -313,10 +425,10 @@ def init(optimizer: Optimizer, parameters: Any) -> Any:
         >>> optimizers.init(optimizers.sgd(0.1, momentum=0.9), jnp.zeros(3))[0].trace.shape
         (3,)
     """
-    rule = RULES.get(optimizer.kind)
-    if rule is not None and rule.start is not None:
-        return rule.start(optimizer, parameters)
-    transformation = _transformation(optimizer, _hyperparameters(optimizer, parameters))
+    row = RULES.get(optimizer.kind)
+    if row is not None and row.start is not None:
+        return row.start(optimizer, parameters)
+    transformation = _transformation(optimizer, _numbers(optimizer, _dtype(parameters)))
     return jax.tree.map(_strong, transformation.init(parameters))
 
 
@@ -329,16 +441,16 @@ def step(optimizer: Optimizer, objective: Objective, state: Any, parameters: Any
         state: from `init` or the step before.
         parameters: pytree of real arrays.
     """
-    rule = RULES.get(optimizer.kind)
-    if rule is not None and rule.step is not None:
-        return rule.step(optimizer, objective, state, parameters)
+    row = RULES.get(optimizer.kind)
+    if row is not None and row.step is not None:
+        return row.step(optimizer, objective, state, parameters)
     return gradient_step(partial(update, optimizer), objective, state, parameters, optimizer.zero)
 
 
 def update(
     optimizer: Optimizer, gradients: Any, state: Any, parameters: Any, value: Any = None
 ) -> tuple[Any, Any]:
-    """One step: new parameters and new state.
+    """One step of a rule that follows one gradient: new parameters and new state.
 
     Args:
         optimizer: as given to `init`.
@@ -364,9 +476,9 @@ def update(
     """
 
     def step(
-        hyperparameters: dict[str, Any], gradients: Any, state: Any, parameters: Any, extra: Any
+        numbers: dict[str, Any], gradients: Any, state: Any, parameters: Any, extra: Any
     ) -> tuple[Any, Any]:
-        transformation = _transformation(optimizer, hyperparameters)
+        transformation = _transformation(optimizer, numbers)
         try:
             updates, new_state = transformation.update(gradients, state, parameters, **extra)
         except TypeError as error:
@@ -381,11 +493,12 @@ def update(
         return new, jax.tree.map(lambda new, old: _strong(new, old), new_state, state)
 
     extra = {} if value is None else {"value": value}
-    hyperparameters = _hyperparameters(optimizer, parameters)
-    return rounded(step, optimizer.zero)(hyperparameters, gradients, state, parameters, extra)
+    numbers = _numbers(optimizer, _dtype(parameters))
+    gradients = clip(optimizer, gradients)
+    return rounded(step, optimizer.zero)(numbers, gradients, state, parameters, extra)
 
 
-@_rule(optax.adabelief)
+@rule(optax.adabelief)
 def adabelief(
     learning_rate: float | Schedule,
     b1: float = 0.9,
@@ -399,7 +512,7 @@ def adabelief(
     ...
 
 
-@_rule(optax.adagrad)
+@rule(optax.adagrad)
 def adagrad(
     learning_rate: float | Schedule, initial_accumulator_value: float = 0.1, eps: float = 1e-7
 ) -> Optimizer:
@@ -407,7 +520,7 @@ def adagrad(
     ...
 
 
-@_rule(optax.adam)
+@rule(optax.adam)
 def adam(
     learning_rate: float | Schedule,
     b1: float = 0.9,
@@ -441,7 +554,7 @@ def adam(
     ...
 
 
-@_rule(optax.adamax)
+@rule(optax.adamax)
 def adamax(
     learning_rate: float | Schedule, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
 ) -> Optimizer:
@@ -449,7 +562,7 @@ def adamax(
     ...
 
 
-@_rule(optax.adamw)
+@rule(optax.adamw)
 def adamw(
     learning_rate: float | Schedule,
     b1: float = 0.9,
@@ -464,7 +577,7 @@ def adamw(
     ...
 
 
-@_rule(optax.amsgrad)
+@rule(optax.amsgrad)
 def amsgrad(
     learning_rate: float | Schedule,
     b1: float = 0.9,
@@ -476,7 +589,7 @@ def amsgrad(
     ...
 
 
-@_rule(optax.lamb, elementwise=False)
+@rule(optax.lamb, elementwise=False)
 def lamb(
     learning_rate: float | Schedule,
     b1: float = 0.9,
@@ -489,7 +602,7 @@ def lamb(
     ...
 
 
-@_rule(optax.lion)
+@rule(optax.lion)
 def lion(
     learning_rate: float | Schedule, b1: float = 0.9, b2: float = 0.99, weight_decay: float = 1e-3
 ) -> Optimizer:
@@ -497,7 +610,7 @@ def lion(
     ...
 
 
-@_rule(optax.nadam)
+@rule(optax.nadam)
 def nadam(
     learning_rate: float | Schedule,
     b1: float = 0.9,
@@ -509,7 +622,7 @@ def nadam(
     ...
 
 
-@_rule(optax.nadamw)
+@rule(optax.nadamw)
 def nadamw(
     learning_rate: float | Schedule,
     b1: float = 0.9,
@@ -522,7 +635,7 @@ def nadamw(
     ...
 
 
-@_rule(optax.radam)
+@rule(optax.radam)
 def radam(
     learning_rate: float | Schedule,
     b1: float = 0.9,
@@ -537,7 +650,7 @@ def radam(
     ...
 
 
-@_rule(optax.rmsprop)
+@rule(optax.rmsprop)
 def rmsprop(
     learning_rate: float | Schedule,
     decay: float = 0.9,
@@ -554,7 +667,7 @@ def rmsprop(
     ...
 
 
-@_rule(optax.rprop, schedules=False)
+@rule(optax.rprop, schedules=False)
 def rprop(
     learning_rate: float,
     eta_minus: float = 0.5,
@@ -566,7 +679,7 @@ def rprop(
     ...
 
 
-@_rule(optax.sgd)
+@rule(optax.sgd)
 def sgd(
     learning_rate: float | Schedule, momentum: float | None = None, *, nesterov: bool = False
 ) -> Optimizer:
@@ -578,7 +691,7 @@ def sgd(
     ...
 
 
-@_rule(optax.yogi)
+@rule(optax.yogi)
 def yogi(learning_rate: float | Schedule, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-3) -> Optimizer:
     """Yogi: Adam whose second moment grows additively (Zaheer et al., NeurIPS 2018)."""
     ...

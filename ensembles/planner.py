@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -17,15 +18,14 @@ from ensembles.program import Program, Row
 from ensembles.result import counted
 from ensembles.schedule import (
     STEPS_PER_CALL,
-    Lanes,
-    block_size,
-    calls_of_flush,
-    least_rows,
-    steps_of_block,
     steps_per_call,
 )
 from ensembles.subjects import Hosting, Subject
 from ensembles.table import html_table
+from ensembles.walk import planned_flushes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Group", "Plan", "group_programs", "make_plan", "with_hosted"]
 
@@ -46,6 +46,8 @@ class Group:
         hosted: whether they are ordinary Python, run by the hosted driver.
         steps_per_call: most evaluations that a call makes for a row: fewer for large states, so that a run can be
             ended, watched and saved in between.
+        steps: how many updates each makes; none of hosted ones.
+        lengths: how long a step of each takes beside the others', in steps of its circuit; none of hosted ones.
     """
 
     description: str
@@ -58,6 +60,8 @@ class Group:
     optimizer: str
     hosted: bool = False
     steps_per_call: int = STEPS_PER_CALL
+    steps: tuple[int, ...] = ()
+    lengths: tuple[int, ...] = ()
 
     def block_bytes(self) -> int:
         """Bytes that a block keeps while it runs."""
@@ -107,6 +111,22 @@ class Plan:
     steps_per_call: int = STEPS_PER_CALL
     hosted: int = 0
     hosted_rows: int | None = 0
+
+    def plot(self, path: str | Path | None = None, *, title: str | None = None) -> Figure:
+        """The plan as a picture: who is under way in which lane, and which rows share which call, flush by flush.
+
+        Args:
+            path: where to save it; the suffix (.png, .pdf, .svg) says how.
+            title: text above the picture; the plan's numbers by default.
+
+        Returns:
+            a matplotlib Figure; nothing of matplotlib's global state changes.
+
+        Errors: ImportError without matplotlib.
+        """
+        from ensembles.plan_picture import plot_plan
+
+        return plot_plan(self, path, title=title)
 
     def __str__(self) -> str:
         from rich.console import Console
@@ -202,35 +222,24 @@ def make_plan(programs: Mapping[Any, Program], rows: Sequence[Row], config: Batc
     """
     names, list_of_programs = list(programs), list(programs.values())
     groups, members = group_programs(rows)
-    described = tuple(_group(list_of_programs[m[0]], rows[m[0]], m, [names[p] for p in m]) for m in members)
-    left = [program.steps + 1 for program in list_of_programs]
-    sizes: list[set[int]] = [set() for _ in members]
-    lanes = Lanes(len(rows), config)
+    described = tuple(
+        _group([list_of_programs[p] for p in m], [rows[p] for p in m], m, [names[p] for p in m])
+        for m in members
+    )
     flushes = calls = blocks = total = padding = largest = most_bytes = 0
+    kernels: set[tuple[int, int]] = set()
     limit = config.resolved_memory_limit()
-    while lanes.under_way:
-        for flush in lanes.walk():
-            flushes += 1
-            for number, call in calls_of_flush(flush, groups, names, config):
-                group = described[number]
-                longest = max(left[p] for p in call)
-                size = block_size(group.rows_per_block, group.rows_alone, len(call), sizes[number], longest)
-                count = -(-len(call) // size)
-                others = lanes.line or count > 1
-                for start in range(0, len(call), size):
-                    block = call[start : start + size]
-                    least = least_rows(len(block), others)
-                    made = steps_of_block([left[p] for p in block], group.steps_per_call, least)
-                    for program in block:
-                        left[program] = max(left[program] - made, 0)
-                calls, blocks, total = calls + 1, blocks + count, total + len(call)
-                padding += count * size - len(call)
-                largest = max(largest, len(call))
-                resident = min(count, resident_blocks(group, size, limit))
-                most_bytes = max(most_bytes, resident * size * group.block_bytes() // group.rows_per_block)
-            for program in flush:
-                if left[program] == 0:
-                    lanes.leave(program)
+    steps = [program.steps for program in list_of_programs]
+    for flush in planned_flushes(described, groups, names, steps, config):
+        flushes += 1
+        for call in flush:
+            group, size = described[call.group], call.block_size
+            calls, blocks, total = calls + 1, blocks + call.blocks, total + len(call.programs)
+            padding += call.padded_rows
+            largest = max(largest, len(call.programs))
+            kernels.add((call.group, size))
+            resident = min(call.blocks, resident_blocks(group, size, limit))
+            most_bytes = max(most_bytes, resident * size * group.block_bytes() // group.rows_per_block)
     return Plan(
         config=config,
         programs=len(rows),
@@ -242,7 +251,7 @@ def make_plan(programs: Mapping[Any, Program], rows: Sequence[Row], config: Batc
         rows=total,
         padded_rows=padding,
         largest_call=largest,
-        compilations=sum(map(len, sizes)),
+        compilations=len(kernels),
         evaluations=sum(program.steps + 1 for program in list_of_programs),
         call_bytes=most_bytes,
         warnings=tuple(_warnings(rows, members, described)),
@@ -318,8 +327,10 @@ def resident_blocks(group: Group, size: int, limit: int) -> int:
     return max(1, limit // max(1, size * group.block_bytes() // group.rows_per_block))
 
 
-def _group(program: Program, row: Row, members: Sequence[int], names: Sequence[Any]) -> Group:
-    state_bytes = program.state_bytes()
+def _group(
+    programs: Sequence[Program], rows: Sequence[Row], members: Sequence[int], names: Sequence[Any]
+) -> Group:
+    program, row, state_bytes = programs[0], rows[0], programs[0].state_bytes()
     return Group(
         description=program.describe(),
         programs=tuple(members),
@@ -330,6 +341,8 @@ def _group(program: Program, row: Row, members: Sequence[int], names: Sequence[A
         state_bytes=state_bytes,
         optimizer=row.optimizer.kind,
         steps_per_call=steps_per_call(row.rows_per_block * state_bytes),
+        steps=tuple(own.steps for own in programs),
+        lengths=tuple(own.length for own in rows),
     )
 
 

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jaxsim
 from ensembles import names
 from ensembles.hosted_optimizers import HostedOptimizer
 from ensembles.optimizers import Identity, Optimizer, as_optimizer
@@ -60,6 +61,11 @@ class Row:
     loss: Identity = field(metadata={"static": True})
     rows_per_block: int = field(metadata={"static": True})
     rows_alone: int = field(metadata={"static": True})
+
+    @property
+    def length(self) -> int:
+        """How long a step of the row takes beside others of its key, in steps of its circuit; 0 if they are all alike."""
+        return int(self.data.lengths) if isinstance(self.data, jaxsim.Lowered) else 0
 
     @property
     def key(self) -> tuple:

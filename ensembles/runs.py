@@ -297,6 +297,7 @@ def _result(name: Name, outcome: Outcome | HostedOutcome, extra: dict[str, Any])
         final_value=outcome.final_value,
         final_parameters=outcome.final_parameters,
         steps=steps,
+        seconds=getattr(outcome, "seconds", 0.0),
         extra=extra,
     )
 

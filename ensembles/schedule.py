@@ -77,14 +77,15 @@ class Lanes:
     """The programs under way, each in its lane, and those that wait.
 
     Args:
-        count: number of programs, named 0, 1, ... here.
+        line: all programs, in the order in which they get lanes.
         config: how many lanes, and what triggers a flush.
         ended: those that have ended before.
     """
 
-    def __init__(self, count: int, config: BatchConfig, ended: Collection[int] = ()) -> None:
-        line = [program for program in range(count) if program not in ended]
-        lanes = min(config.lanes(count), len(line))
+    def __init__(self, line: Sequence[int], config: BatchConfig, ended: Collection[int] = ()) -> None:
+        lanes = config.lanes(len(line))
+        line = [program for program in line if program not in ended]
+        lanes = min(lanes, len(line))
         self._lanes: list[int | None] = list(line[:lanes])
         self._lane_of = {program: lane for lane, program in enumerate(line[:lanes])}
         self._waiting = deque(line[lanes:])
@@ -94,6 +95,10 @@ class Lanes:
     def under_way(self) -> bool:
         """Whether any program still holds a lane."""
         return bool(self._lane_of)
+
+    def lane(self, program: int) -> int:
+        """The lane of a program that is under way."""
+        return self._lane_of[program]
 
     @property
     def line(self) -> bool:

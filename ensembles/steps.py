@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ensembles.rounding import rounded
+from ensembles.vectors import flat, length
 
 __all__ = ["Objective", "Step", "all_finite", "gradient_rows", "gradient_step", "norm"]
 
@@ -22,7 +22,8 @@ class Objective(NamedTuple):
 
     A loss is a function of (parameters, data, key). It may have attributes that say more of it than a function can:
     ``value_and_grad(parameters, data, key)``, its own estimate of the gradient, and ``gradient_rows(data)``, how many
-    state preparations that takes; ``metric(parameters, data)``, the Fisher information.
+    state preparations that takes; ``metric(parameters, data, approximation)``, the Fisher information;
+    ``frequencies(data)``, those that it has in each parameter.
 
     Attributes:
         loss: the loss.
@@ -30,18 +31,21 @@ class Objective(NamedTuple):
         key: random key of this program and this step.
         trained: pytree of bool like the parameters: False where there is nothing but padding, whose derivatives are
             zero.
+        last: () bool, whether only the loss at the parameters is wanted, because no update follows. Rules with loops
+            inside a step then leave them out.
     """
 
     loss: Any
     data: Any
     key: Any
     trained: Any
+    last: Any = False
 
-    def value(self, parameters: Any, draw: int | None = None) -> Any:
-        """The loss; `draw` numbers further evaluations of a step, each with random numbers of its own."""
+    def value(self, parameters: Any, draw: Any = None) -> Any:
+        """The loss; `draw` >= 1 numbers further evaluations of a step, each with random numbers of its own."""
         return self.loss(parameters, self.data, self._key(draw))
 
-    def value_and_grad(self, parameters: Any, draw: int | None = None) -> tuple[Any, Any]:
+    def value_and_grad(self, parameters: Any, draw: Any = None) -> tuple[Any, Any]:
         """The loss and its derivatives."""
         own = getattr(self.loss, "value_and_grad", None) or jax.value_and_grad(self.loss)
         return own(parameters, self.data, self._key(draw))
@@ -50,12 +54,24 @@ class Objective(NamedTuple):
         """State preparations of one `value_and_grad`, an integer."""
         return gradient_rows(self.loss, self.data)
 
-    def metric(self, parameters: Any) -> Any:
-        """The Fisher information matrix of the state by the parameters."""
-        return self.loss.metric(parameters, self.data)
+    def metric(self, parameters: Any, approximation: str = "full") -> Any:
+        """The Fisher information matrix of the state by the parameters laid out in a vector; its diagonal for
+        approximation="diagonal"."""
+        return self.loss.metric(parameters, self.data, approximation)
 
-    def _key(self, draw: int | None) -> Any:
+    def frequencies(self) -> Any:
+        """(parameters, room): the angular frequencies in each parameter, multiples of the first, and zeros."""
+        return self.loss.frequencies(self.data)
+
+    def rule_key(self) -> Any:
+        """A key for random numbers of the rule's own, which no evaluation has."""
+        return jax.random.fold_in(self.key, _RULE)
+
+    def _key(self, draw: Any) -> Any:
         return self.key if draw is None else jax.random.fold_in(self.key, draw)
+
+
+_RULE = 0x52554C45
 
 
 class Step(NamedTuple):
@@ -84,19 +100,8 @@ def gradient_rows(loss: Callable[..., Any], data: Any) -> Any:
 
 
 def norm(gradients: Any, zero: Any) -> Any:
-    """Euclidean norm over a pytree of real arrays, (); its bits do not depend on company (`ensembles.rounding`).
-
-    The largest entry is taken out first, so that squares neither overflow nor vanish.
-    """
-
-    def of(gradients: Any) -> Any:
-        leaves = [jnp.ravel(leaf) for leaf in jax.tree.leaves(gradients)]
-        entries = jnp.concatenate(leaves) if len(leaves) > 1 else leaves[0]
-        largest = jnp.max(jnp.abs(entries))
-        scale = jnp.where(largest > 0, largest, 1)
-        return largest * jnp.sqrt(jnp.sum(jnp.square(entries / scale)))
-
-    return rounded(of, zero)(gradients)
+    """Euclidean norm over a pytree of real arrays, (); its bits do not depend on company or padding."""
+    return length(flat(gradients)[0], zero)
 
 
 def all_finite(tree: Any) -> Any:

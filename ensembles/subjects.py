@@ -6,6 +6,7 @@ members that come up, and evaluates any number of parameter sets of any of its m
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from jaxtyping import Float64
 
 import jaxsim
 from ensembles.optimizers import Identity
+from jaxsim.parameters import to_json
 
 __all__ = ["GENERIC_ROWS_PER_BLOCK", "CircuitSubject", "Family", "Hosting", "LossSubject", "Subject"]
 
@@ -40,6 +42,7 @@ class Subject(ABC):
         outputs: number of values, 1 for a loss.
         precision: machine epsilon of the values.
         state_bytes: bytes of the states that one evaluation keeps; 0 if unknown.
+        content: what it is, in 32 bytes; `Family.content` fills it in.
     """
 
     wants: tuple[str, ...] = ()
@@ -47,11 +50,16 @@ class Subject(ABC):
     is_loss: bool = True
     outputs: int = 1
     state_bytes: int = 0
+    content: bytes = b""
     key: Any
     row: Any
     num_parameters: int
     rows_per_block: int
     precision: float
+
+    @abstractmethod
+    def text(self) -> str:
+        """What subjects with this key have in common, the same in every process."""
 
     @abstractmethod
     def vector(self, given: Any) -> Float64[np.ndarray, "..."]:
@@ -106,6 +114,10 @@ class CircuitSubject(Subject):
         # The reverse pass holds the state and its cotangent, each before and after a step, and two flipped copies.
         self.state_bytes = 6 * row.dtype.itemsize * 2**row.num_wires
 
+    def text(self) -> str:
+        # Coefficients inside of atoms are printed with six digits in the tree.
+        return f"{jax.tree.structure(self.row)} {[to_json(atom) for atom in self.row.atoms]}"
+
     def vector(self, given: Any) -> Float64[np.ndarray, "..."]:
         if isinstance(given, Mapping):
             bound = jaxsim.bind_values(self.names, given)
@@ -132,6 +144,7 @@ class LossSubject(Subject):
         data: pytree of NumPy arrays.
         rows_per_block: rows of a block, a row alone included.
         state_bytes: bytes of the states that one evaluation keeps; 0 if unknown.
+        content: what it is, in 32 bytes; `Family.content` fills it in.
     """
 
     wants = ("value", "value_and_grad")
@@ -155,6 +168,12 @@ class LossSubject(Subject):
             (np.shape(a), np.asarray(a).dtype.str) for a in (*self._leaves, *jax.tree.leaves(data))
         )
         self.key = (self._loss, self._tree, jax.tree.structure(data), shapes, rows_per_block)
+
+    def text(self) -> str:
+        # What a function is, with everything that it has caught from around it, is what it compiles to.
+        key = jax.random.key(0, impl="threefry2x32")
+        start = self.parameters(np.zeros(self.num_parameters))
+        return jax.jit(self._loss.value).lower(start, self.row, key).as_text()
 
     def vector(self, given: Any) -> Float64[np.ndarray, "..."]:
         return _checked(np.asarray(given), self.num_parameters, f"{self.num_parameters} parameters")
@@ -243,6 +262,19 @@ class Family:
         self._free: list[int] = []
         self._latest: tuple[Sequence[int], Any] = ((), None)
         self._lock = threading.Lock()
+        self._text = b""
+
+    def content(self, subject: Subject) -> bytes:
+        """What a member is, in 32 bytes, the same in every process."""
+        if not subject.content:
+            with self._lock:
+                self._text = self._text or subject.text().encode()
+            digest = hashlib.blake2b(self._text, digest_size=32, person=b"hosted/subject")
+            for leaf in jax.tree.leaves(subject.row):
+                array = np.asarray(leaf)
+                digest.update(f"{array.shape} {array.dtype.str}".encode() + array.tobytes())
+            subject.content = digest.digest()
+        return subject.content
 
     def rows(self, members: Sequence[Subject], counts: Sequence[int]) -> Any:
         """The members' rows stacked, each as often as its count says."""

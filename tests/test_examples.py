@@ -12,6 +12,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 SIZES = {
     "custom_loss": "{out} --lengths 3 --steps 5 --starts 1",
+    "h2_curve": "{out} --lengths 3 --starts 2 --steps 10",
     "hyperparameter_sweep": "{out} --seeds 2 --steps 5",
     "jobs": "",
     "maxcut_partition": "{out} --nodes 60 --qubits 6 --steps 10",

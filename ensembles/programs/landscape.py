@@ -14,9 +14,11 @@ import numpy as np
 from jaxtyping import Float
 
 import jaxsim
+from ensembles.figures import finished_figure, new_figure
 from ensembles.hosted_optimizers import HostedOptimizer
 from ensembles.optimizers import sgd
 from ensembles.program import Program, Row
+from ensembles.result import ProgramResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,13 +64,7 @@ class Landscape:
 
         Errors: ImportError without matplotlib.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ImportError(
-                "Landscape.plot needs matplotlib: pip install 'jaxsim-ensembles[viz]'"
-            ) from error
-        figure = Figure(figsize=(6.0, 4.5), layout="constrained")
+        figure = new_figure("Landscape.plot", (6.0, 4.5))
         axes = figure.subplots()
         if len(self.axes) == 1:
             axes.plot(self.axes[0], self.values, linewidth=1.5)
@@ -81,11 +77,7 @@ class Landscape:
             axes.plot(0.0, 0.0, "x", color="white")
             axes.set_ylabel(self.labels[1])
         axes.set_xlabel(self.labels[0])
-        if title is not None:
-            axes.set_title(title)
-        if path is not None:
-            figure.savefig(path, dpi=150)
-        return figure
+        return finished_figure(figure, path, title)
 
 
 def landscape(
@@ -108,7 +100,8 @@ def landscape(
         along: a direction: the name of a parameter ("gamma[0]"), its index, a vector (parameters,) such as the way from
             one solution to another, or "random" for a random unit vector.
         across: another one, for a plane.
-        center: (parameters,) such as a result's; by default where the program starts, or 0 where that is drawn.
+        center: (parameters,), or the program's result, whose best parameters are taken; by default where the program
+            starts, or 0 where that is drawn.
         span: from where to where along each direction, in its own length; one number s is -s to s.
         points: how many along each direction, at least 2.
         seed: of random directions, and of the key for losses that draw.
@@ -133,8 +126,16 @@ def landscape(
         )
     row = _as_trained(program).row("landscape")
     leaves, tree = jax.tree.flatten(row.parameters)
-    size = sum(np.size(leaf) for leaf in leaves)
-    middle = np.concatenate([np.ravel(leaf) for leaf in leaves]).astype(np.float64)
+    # Rows of programs with optimisers of their own may have room for more parameters than there are.
+    own = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(row.trained)])
+    size = int(own.sum())
+    middle = np.concatenate([np.ravel(leaf) for leaf in leaves]).astype(np.float64)[own]
+    if isinstance(center, ProgramResult):
+        if center.parameters is None:
+            raise ValueError(
+                f"landscape: the result of {center.name!r} has no parameters to be the center, as it {center.status}."
+            )
+        center = center.parameters
     if center is not None:
         middle = _vector(center, size, "center")
     rng = np.random.default_rng(seed)
@@ -145,7 +146,8 @@ def landscape(
     counts = _counts(points, len(wanted))
     axes = tuple(np.linspace(*ends, count) for count in counts)
     offsets = np.stack([grid.ravel() for grid in np.meshgrid(*axes, indexing="ij")], axis=1)
-    vectors = middle + offsets @ directions
+    vectors = np.zeros((len(offsets), len(own)))
+    vectors[:, own] = middle + offsets @ directions
     values = _losses(row, vectors, tree, leaves, seed).reshape(counts)
     return Landscape(axes, tuple(label for _, label in named), values, middle, directions)
 

@@ -121,7 +121,7 @@ class Partition:
             for start in range(0, len(members), _ROWS_AT_A_TIME):
                 some = members[start : start + _ROWS_AT_A_TIME]
                 rows = jaxsim.stack([of_part[k].lowered for k in some])
-                odds = jaxsim.evaluate(rows, np.stack([parameters[k] for k in some]), "probabilities")
+                odds = jaxsim.evaluate(rows, [parameters[k] for k in some], "probabilities")
                 for k, spins in zip(some, stitching.candidate_spins(odds, count), strict=True):
                     found[k] = spins
         return found

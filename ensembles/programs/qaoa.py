@@ -170,7 +170,7 @@ class QAOA(VQE):
             groups.setdefault(program._lowered.key, []).append(k)
         for members in groups.values():
             rows = jaxsim.stack([programs[k]._lowered for k in members])
-            winners = jaxsim.evaluate(rows, np.stack([parameters[k] for k in members]), "most_probable")
+            winners = jaxsim.evaluate(rows, [parameters[k] for k in members], "most_probable")
             for k, winner in zip(members, winners, strict=True):
                 found[k] = programs[k]._solution(int(winner), programs[k]._sign * values[k])
         return found

@@ -123,8 +123,7 @@ class VQE(Program):
 
     def describe(self) -> str:
         lowered = self._lowered
-        size = f"{lowered.num_wires} qubits, {int(lowered.num_parameters)} parameters"
-        return f"{self.kind} {size}, engine {lowered.engine!r}"
+        return f"{self.kind} {lowered.num_wires} qubits, up to {lowered.room} parameters, engine {lowered.engine!r}"
 
     def state_bytes(self) -> int:
         # The reverse pass holds the state and its cotangent, each before and after a step, and two flipped

@@ -27,7 +27,6 @@ from ensembles import (
     Program,
     ProgramEnsemble,
     adam,
-    scipy_minimize,
     sgd,
 )
 from ensembles.problems import MaxCut, tfim

@@ -7,12 +7,14 @@ import sys
 import jax.numpy as jnp
 import networkx as nx
 import numpy as np
+import optax
 import pytest
 
 from ensembles import QAOA, VQE, Program, adam, sgd
 from ensembles.compilations import count_compilations
 from ensembles.problems import MaxCut
 from ensembles.programs.landscape import landscape
+from ensembles.result import ProgramResult
 from jaxsim import Circuit, ParameterVector, X, Z
 
 THETA = ParameterVector("theta", 2)
@@ -31,6 +33,22 @@ def test_a_line_and_a_plane_with_a_closed_form():
     value, where = landscape(BOTH, 0, 1, points=5).lowest()
     assert value == pytest.approx(-3.0, abs=1e-5)
     np.testing.assert_allclose(np.abs(where), np.pi)
+
+
+def test_rows_with_room_for_more_parameters():
+    """How many parameters a row has room for can not be seen."""
+    scans = [
+        landscape(
+            VQE(BOTH.ansatz, BOTH.hamiltonian, optimizer=how, steps=1, initial_parameters=[0.4, 0.7]),
+            1,
+            points=5,
+        )
+        for how in (adam(0.1), sgd(0.1), optax.sgd(0.1))
+    ]
+    for scan in scans:
+        np.testing.assert_allclose(scan.values, np.cos(0.4) + 2 * np.cos(0.7 + scan.axes[0]), atol=1e-5)
+        assert scan.center.shape == (2,) and scan.directions.shape == (1, 2)
+        assert scan.lowest()[1].shape == (2,)
 
 
 def test_any_direction_from_any_center():
@@ -80,7 +98,18 @@ def test_pictures(tmp_path):
         figure = scan.plot(tmp_path / name, title="loss")
         assert (tmp_path / name).stat().st_size > 1000
         assert figure.axes[0].get_xlabel() == "theta[0]"
-    assert figure.axes[0].get_ylabel() == "theta[1]"
+    assert figure.axes[0].get_ylabel() == "theta[1]" and figure.axes[0].get_title() == "loss"
+    assert figure._repr_png_().startswith(b"\x89PNG")  # notebooks show it
+
+
+def test_around_a_result():
+    found = ProgramResult("a", -3.0, np.float32([0.5, np.pi]))
+    scan = landscape(BOTH, 0, center=found, points=5)
+    np.testing.assert_allclose(scan.values, np.cos(scan.axes[0] + 0.5) - 2, atol=1e-5)
+    with pytest.raises(
+        ValueError, match="the result of 'a' has no parameters to be the center, as it failed"
+    ):
+        landscape(BOTH, 0, center=ProgramResult("a", np.nan, None, status="failed"))
 
 
 def test_pictures_need_matplotlib(monkeypatch):

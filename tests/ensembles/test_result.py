@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import io
 import pickle
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from ensembles.result import EnsembleError, EnsembleResult, ProgramResult, Stats
 
@@ -108,6 +110,16 @@ def test_equality_with_nan_and_errors():
     assert failed("c") != failed("c", KeyError("other"))
 
 
+def test_equality_of_odd_entries():
+    odd = {1: 2, "a": None}  # keys that do not compare
+    assert program(extra={"x": odd}) == program(extra={"x": dict(odd)})
+    assert program(extra={"x": odd}) != program(extra={"x": {1: 2, "b": None}})
+    assert program(extra={"x": 2**70}) == program(extra={"x": 2**70})  # no bits of a NumPy number
+    assert program(extra={"x": 2**70}) != program(extra={"x": 2**70 + 1})
+    assert program(extra={"x": {1, 2}}) == program(extra={"x": {2, 1}})
+    assert program(extra={"x": [1]}) != program(extra={"x": (1,)})
+
+
 @pytest.mark.parametrize("copied", [lambda r: pickle.loads(pickle.dumps(r)), copy.copy, copy.deepcopy])
 def test_program_result_pickles(copied):
     r = program(extra={"ratio": 0.875})
@@ -180,6 +192,35 @@ def test_long_tables_are_cut_in_the_middle(number, lines, gap):
     assert len(table) == lines
     assert table[2].startswith("p0") and table[-1].startswith(f"p{number - 1}")
     assert (table[12] == f"... {gap} more") == (gap is not None)
+
+
+def test_a_cut_table_says_how_to_see_all():
+    result = EnsembleResult([program(f"p{k}") for k in range(2000)])
+    assert str(result).splitlines()[-2].endswith("(20 shown; all: result.table())")
+    assert len(result.table().splitlines()) == 2002 and "more" not in result.table()
+    assert len(result.table(max_rows=6).splitlines()) == 9
+    assert "shown" not in str(EnsembleResult([program(f"p{k}") for k in range(20)]))
+    for wrong in (1, 0, -5):
+        with pytest.raises(ValueError, match=f"max_rows must be at least 2, or None for all, but {wrong}"):
+            result.table(max_rows=wrong)
+    assert "... 1980 more" in result._repr_html_() and "result.table()" in result._repr_html_()
+
+
+@pytest.mark.parametrize("number, rows", [(1, 1), (40, 21), (2000, 21)])
+def test_rich_shows_a_table(number, rows):
+    console = Console(file=io.StringIO(), width=120, color_system=None)
+    console.print(EnsembleResult([program(f"[red]p{k}", extra={"ratio": 0.5}) for k in range(number)]))
+    text = console.file.getvalue()
+    assert text.count("[red]p") + text.count(" more ") == rows + 1  # the best is named below
+    assert "ratio" in text.splitlines()[1] and "flushes for 0 groups" in text
+
+
+def test_seconds_are_shown_but_not_compared():
+    timed = program("a", seconds=0.125)
+    assert timed == program("a")
+    heads, row = str(EnsembleResult([timed])).splitlines()[0:3:2]
+    assert heads.split()[-1] == "seconds" and row.split()[-1] == "0.125"
+    assert "seconds" not in str(EnsembleResult([program("a")])).splitlines()[0]
 
 
 def test_table_with_long_errors_markup_and_wide_characters():

@@ -105,7 +105,8 @@ def test_static_fields():
     programs = sweep(QAOA(GRAPH, layers=1, optimizer=adam(0.1), steps=2), layers=[1, 2, 3])
     assert [p.layers for p in programs.values()] == [1, 2, 3]
     assert [len(p.initial_parameters) for p in programs.values()] == [2, 4, 6]
-    assert len(ProgramEnsemble(programs).plan().groups) == 3
+    # Their numbers of parameters differ, but have the same room.
+    assert len(ProgramEnsemble(programs).plan().groups) == 1
 
 
 def test_problems_and_optimisers():

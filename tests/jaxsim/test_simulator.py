@@ -16,6 +16,7 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from scipy import stats
 
+import jaxsim as js
 from jaxsim import Circuit, Parameter, ParameterVector, X, Y, Z, draws, memory
 from jaxsim.counts_keys import Layout, bits_of_codes, codes_of_bits, keys
 from jaxsim.dynamic import split_terminal
@@ -589,3 +590,66 @@ def test_importing_starts_nothing():
     program = "import threading, jaxsim, jaxsim.simulator; print(threading.active_count())"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "1", done.stderr
+
+
+@pytest.mark.parametrize("wires, shots", [(1, 10), (3, 1000), (8, 1000), (12, 1000), (12, 5000), (14, 300)])
+def test_counting_is_drawing(wires, shots):
+    rng = np.random.default_rng(wires)
+    p = rng.exponential(size=2**wires).astype(np.float32) * (rng.random(2**wires) < 0.6)
+    p[1] += 1
+    for k in range(20):
+        key = draws.stream_key(5, k, 0)
+        expected = draws.added([draws.tally(codes) for codes in draws.draw(p, key, shots)])
+        for one, other in zip(draws.draw_counts(p, key, shots), expected):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_a_product_that_rounds_to_the_total_is_the_last_outcome_that_can_occur(monkeypatch):
+    monkeypatch.setattr(draws, "_uniforms", lambda stream, count: np.array([0.0, 0.999999, 1.0])[:count])
+    p = np.array([0.25, 0.0, 0.75, 0.0])
+    (codes,) = draws.draw(p, b"0" * 16, 3)
+    assert codes.tolist() == [0, 2, 2]
+    assert [part.tolist() for part in draws.draw_counts(p, b"0" * 16, 3)] == [[0, 2], [1, 2]]
+
+
+# circuits with registers that measure nothing -------------------------------------------------------------
+
+
+def _with_register() -> Circuit:
+    circuit = Circuit(3).x(0).h(2)
+    circuit.register("a", 5)
+    return circuit
+
+
+def _reset() -> Circuit:
+    circuit = Circuit(3).x(1).reset(1).x(0).h(2)
+    circuit.register("a", 1)
+    return circuit
+
+
+def _conditional() -> Circuit:
+    circuit = Circuit(3).x(0).h(2)
+    bits = circuit.register("a", 2)
+    with circuit.if_(bits[0]):
+        circuit.x(1)
+    return circuit
+
+
+@pytest.mark.parametrize("make", [_with_register, _reset, _conditional])
+def test_registers_without_measurements_change_nothing(make):
+    """All qubits are measured, here as in `js.counts`, `js.sample` and `js.probabilities`."""
+    circuit, key, plain = make(), jax.random.key(0), Circuit(3).x(0).h(2)
+    found = Simulator(shots=1000, seed=0).run(circuit).result().counts()
+    drawn = js.counts(circuit, key, 1000)
+    assert set(found) == set(drawn) == set(js.counts(plain, key, 1000)) == {"001", "101"}
+    assert sum(found.values()) == sum(drawn.values()) == 1000
+    assert js.sample(circuit, key, 10).shape == (10, 3)
+    np.testing.assert_allclose(js.probabilities(circuit), js.probabilities(plain), atol=1e-6)
+
+
+def test_one_measurement_makes_all_registers_count():
+    circuit = _with_register()
+    circuit.measure(0, circuit.registers[0][1])
+    assert Simulator(shots=9, seed=0).run(circuit).result().counts() == {"00010": 9}
+    assert js.counts(circuit, jax.random.key(0), 9) == {"00010": 9}
+    assert js.probabilities(circuit).shape == (32,)

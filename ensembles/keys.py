@@ -1,0 +1,48 @@
+"""Random numbers that belong to a program: decided by the run's seed and its name, never by its place.
+
+All of it is made on the host, by hashing (BLAKE2b) and a counter-based generator (Philox, Salmon et al., SC11), and
+so is the same in every process, batch and driver. Only what is drawn at every step is made inside compiled calls,
+from `key_data`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from jaxtyping import Float, UInt32
+
+__all__ = ["drawn_start", "key_data"]
+
+
+def _digest(
+    root: UInt32[np.ndarray, "2"], words: UInt32[np.ndarray, "4"], size: int, purpose: bytes
+) -> bytes:
+    seed = np.concatenate([root, words]).astype("<u4").tobytes()
+    return hashlib.blake2b(seed, digest_size=size, person=purpose).digest()
+
+
+def key_data(root: UInt32[np.ndarray, "2"], words: UInt32[np.ndarray, "4"]) -> UInt32[np.ndarray, "2"]:
+    """Key data of a program's own JAX key.
+
+    Args:
+        root: key data of the run's seed.
+        words: of the program's name, from `names.name_words`.
+    """
+    return np.frombuffer(_digest(root, words, 8, b"ensembles/key"), "<u4").astype(np.uint32)
+
+
+def drawn_start(
+    root: UInt32[np.ndarray, "2"], words: UInt32[np.ndarray, "4"], count: int
+) -> Float[np.ndarray, " count"]:
+    """Where a program starts that was not told: `count` angles, uniform on [-pi, pi).
+
+    Example:
+        >>> from ensembles.names import name_words
+        >>> root = np.array([0, 7], np.uint32)
+        >>> a, b = (drawn_start(root, name_words("H2"), n) for n in (2, 5))
+        >>> bool(np.all(a == b[:2]))  # more parameters, the same first ones
+        True
+    """
+    key = int.from_bytes(_digest(root, words, 16, b"hosted/start"), "little")
+    return np.random.Generator(np.random.Philox(key=key)).uniform(-np.pi, np.pi, count)
