@@ -64,7 +64,7 @@ class Row:
 
     @property
     def length(self) -> int:
-        """How long a step of the row takes beside others of its key, in steps of its circuit; 0 if they are all alike."""
+        """How long a step of the row takes beside others of its key, in steps of its circuit; 0 if all are alike."""
         return int(self.data.lengths) if isinstance(self.data, jaxsim.Lowered) else 0
 
     @property
@@ -136,7 +136,8 @@ class Program:
     def _set_training(self, optimizer: Any, steps: int | None, stopping: EarlyStopping | None = None) -> None:
         if stopping is not None and not isinstance(stopping, EarlyStopping):
             raise TypeError(
-                f"{self.kind}: stopping is an EarlyStopping, as in EarlyStopping(patience=20), but {stopping!r} was given."
+                f"{self.kind}: stopping is an EarlyStopping, as in EarlyStopping(patience=20), but {stopping!r} was "
+                "given."
             )
         self.stopping = stopping
         own_run = type(self).run is not Program.run
@@ -150,8 +151,8 @@ class Program:
                 )
             if stopping is not None:
                 raise ValueError(
-                    f"{self.kind}: stopping was given, but a program that is ordinary Python stops by rules of its own; "
-                    "give its optimiser a tolerance."
+                    f"{self.kind}: stopping was given, but a program that is ordinary Python stops by rules of its "
+                    "own; give its optimiser a tolerance."
                 )
             self.optimizer, self.steps = optimizer, None
             if isinstance(optimizer, HostedOptimizer):
@@ -161,8 +162,8 @@ class Program:
         self.optimizer = as_optimizer(optimizer)
         if stopping is not None and stopping.gradient_norm is not None and not self.optimizer.has_gradient:
             raise ValueError(
-                f"{self.kind}: stopping has a gradient_norm, but {self.optimizer.kind} computes no gradient; use patience or "
-                "target."
+                f"{self.kind}: stopping has a gradient_norm, but {self.optimizer.kind} computes no gradient; use "
+                "patience or target."
             )
         if steps is None:
             raise ValueError(f"{self.kind}: say how many updates to make, as in steps=200.")
