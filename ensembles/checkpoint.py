@@ -16,6 +16,7 @@ import os
 import platform
 import re
 import time
+import types
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -212,7 +213,7 @@ def fingerprint(
 ) -> bytes:
     """16 bytes that are the same for the same ensemble and seed, in every process.
 
-    Of functions (losses, schedules, a `run`) it is the name and the compiled code that count.
+    Of losses it is the name, the code and what they close over that count.
 
     Args:
         names, programs: in the ensemble's order.
@@ -227,7 +228,8 @@ def fingerprint(
         digest.update(name_words(name).tobytes())
         digest.update(f"{kind.__module__}.{kind.__qualname__}".encode())
         if program.hosted:
-            digest.update(_stable(program.optimizer) + _code(kind.run))
+            # Not the code of its `run`: one that was changed goes on with new questions.
+            digest.update(_stable(program.optimizer))
     for row in rows:
         key = row.key
         if key not in texts:
@@ -249,9 +251,29 @@ def _stable(static: Any) -> bytes:
 
 
 def _code(function: Any) -> bytes:
-    code = getattr(function, "__code__", None)
+    """A function as bytes: its name, what it does, and the values that it closes over."""
     name = getattr(function, "__qualname__", type(function).__qualname__)
-    return name.encode() + (b"" if code is None else code.co_code)
+    parts = [name.encode(), _code_bytes(getattr(function, "__code__", None))]
+    for cell in getattr(function, "__closure__", None) or ():
+        with contextlib.suppress(ValueError):  # an empty cell
+            parts.append(_value_bytes(cell.cell_contents))
+    return b"|".join(parts)
+
+
+def _code_bytes(code: Any) -> bytes:
+    if not isinstance(code, types.CodeType):
+        return b""
+    constants = [_code_bytes(c) if isinstance(c, types.CodeType) else _stable(c) for c in code.co_consts]
+    return b"|".join([code.co_code, repr(code.co_names).encode(), *constants])
+
+
+def _value_bytes(value: Any) -> bytes:
+    if callable(value):
+        return _code(value) if hasattr(value, "__code__") else _stable(type(value))
+    if isinstance(value, np.ndarray | jax.Array):
+        array = np.asarray(value)
+        return f"{array.dtype}{array.shape}".encode() + array.tobytes()
+    return _stable(value)
 
 
 def _enter_arrays(digest: Any, leaves: Iterable[Any]) -> None:

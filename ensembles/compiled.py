@@ -18,7 +18,7 @@ import numpy as np
 import jaxsim
 from ensembles.advance import Carry, advance
 from ensembles.group_store import GroupStore, Places
-from ensembles.planner import Plan, group_programs
+from ensembles.planner import Plan
 from ensembles.program import Row
 from ensembles.schedule import Lanes, block_size, calls_of_flush, least_rows
 from ensembles.walk import line_of
@@ -99,12 +99,12 @@ class CompiledRun:
         self.plan, self.config, self.names = plan, plan.config, list(names)
         self.report, self.limit = report, plan.config.resolved_memory_limit()
         self.after_flush, self.deadline = after_flush, deadline
-        self.groups, members = group_programs(rows)
+        self.groups = [0] * len(rows)
+        for number, group in enumerate(plan.groups):
+            for program in group.programs:
+                self.groups[program] = number
         self.line = line_of(plan.groups)
-        self.stores = [
-            GroupStore(group, [rows[p] for p in m], root)
-            for group, m in zip(plan.groups, members, strict=True)
-        ]
+        self.stores = [GroupStore(group, [rows[p] for p in group.programs], root) for group in plan.groups]
         self.most_steps = most_steps
         # Losses with the step of the first: what is entered twice, after an interruption, changes nothing.
         self.losses: list[list[tuple[int, np.ndarray]]] = [[] for _ in rows]
@@ -260,8 +260,7 @@ class CompiledRun:
             carries = store.up_to_date()
             for place, program in enumerate(store.group.programs):
                 carry = jax.tree.map(lambda leaf, k=place: leaf[k], carries)
-                trained = jax.tree.map(lambda leaf, k=place: leaf[k], store.rows.trained)
-                found[program] = self._outcome(program, carry, trained)
+                found[program] = self._outcome(program, carry, store.rows[place].trained)
         return [found[program] for program in range(len(self.ended))]
 
     def history(self, program: int, length: int) -> np.ndarray:

@@ -36,7 +36,7 @@ class GroupStore:
     def __init__(self, group: Group, rows: Sequence[Row], root: np.ndarray) -> None:
         self.group = group
         self.key = rows[0].key
-        self.rows = jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
+        self.rows = rows
         self.place = {program: k for k, program in enumerate(group.programs)}
         self.carry = first_carry(rows, root)
         self.sizes: set[int] = set()
@@ -50,10 +50,12 @@ class GroupStore:
         # Whoever sits in other blocks comes back to the host first.
         for other in {self._block_of[place] for place in places if place in self._block_of}:
             self.store(other)
-        index = np.array(places + (places[0],) * (size - len(places)))
-        rows, carry = jax.tree.map(lambda leaf: leaf[index], (self.rows, self.carry))
+        index = [*places, *[places[0]] * (size - len(places))]
+        rows = jax.tree.map(lambda *leaves: np.stack(leaves), *(self.rows[place] for place in index))
+        carry = jax.tree.map(lambda leaf: leaf[index], self.carry)
         carry.active[len(places) :] = False
-        return jax.device_put(rows), carry
+        # A CPU reads NumPy's memory; elsewhere rows are brought over once, not for every call.
+        return rows if jax.default_backend() == "cpu" else jax.device_put(rows), carry
 
     def keep(self, places: Places, rows: Any, carry: Any) -> None:
         """Leaves a block on the device for its next call."""

@@ -186,8 +186,8 @@ def rule(
     def enter(function: Callable[_P, Optimizer]) -> Callable[_P, Optimizer]:
         name = function.__name__
         signature = inspect.signature(function)
-        checks = {p.name: true_or_false for p in signature.parameters.values() if isinstance(p.default, bool)}
-        checks.update(settings or {})
+        flags = [p.name for p in signature.parameters.values() if isinstance(p.default, bool)]
+        checks = {**dict.fromkeys(flags, true_or_false), **(settings or {})}
 
         @functools.wraps(function)
         def make(*args: _P.args, **kwargs: _P.kwargs) -> Optimizer:

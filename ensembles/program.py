@@ -12,6 +12,7 @@ import inspect
 import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -67,7 +68,7 @@ class Row:
         """How long a step of the row takes beside others of its key, in steps of its circuit; 0 if all are alike."""
         return int(self.data.lengths) if isinstance(self.data, jaxsim.Lowered) else 0
 
-    @property
+    @cached_property
     def key(self) -> tuple:
         """The merge key: tree structure, and shapes and dtypes of the leaves."""
         leaves, treedef = jax.tree.flatten(self)

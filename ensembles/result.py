@@ -120,7 +120,8 @@ class ProgramResult:
 
 @dataclass(frozen=True)
 class Stats:
-    """What a run did.
+    """What a run did. Of a run that goes on from a checkpoint, evaluations are those of all runs together, everything
+    else is that of the last one.
 
     Attributes:
         calls: compiled calls made.

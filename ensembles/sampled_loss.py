@@ -122,6 +122,9 @@ class SampledSubject(CircuitSubject):
     Args:
         row: as `lower_sampled` makes it.
         parameters: of the circuit, in order.
+
+    Attributes:
+        gradient_rows: state preparations of one value with its derivatives.
     """
 
     needs_keys = True
@@ -136,6 +139,7 @@ class SampledSubject(CircuitSubject):
         self.rows_per_block, self._alone = sampled_block_sizes(row)
         self.precision = float(np.finfo(row.real_dtype).eps)
         self.state_bytes = sampled_state_bytes(row)
+        self.gradient_rows = int(sampled_gradient_rows(row)) if row.angles is not None else 1
 
     def text(self) -> str:
         # Coefficients inside of atoms are printed with six digits in the tree.

@@ -82,7 +82,7 @@ def _piecewise(step: Any, init_value: Any, boundaries: Any, scales: Any) -> Any:
     # One after the other: a product over an axis might take another order in a batch.
     rate = init_value
     for k in range(boundaries.shape[0]):
-        rate = rate * jnp.where(step > boundaries[k], scales[k], 1)
+        rate = rate * jnp.where(step >= boundaries[k], scales[k], 1)
     return rate
 
 
@@ -164,9 +164,9 @@ def warmup_cosine_decay(
 
 
 def piecewise_constant(init_value: float, boundaries_and_scales: Mapping[int, float]) -> Schedule:
-    """init_value, multiplied by a scale after each boundary. Schedules with equally many boundaries share calls.
+    """init_value, multiplied by a scale from each boundary on. Schedules with equally many boundaries share calls.
 
-    >>> [float(piecewise_constant(1.0, {10: 0.5, 20: 0.5})(step)) for step in (10, 11, 21)]
+    >>> [float(piecewise_constant(1.0, {10: 0.5, 20: 0.5})(step)) for step in (9, 10, 20)]
     [1.0, 0.5, 0.25]
     """
     kind = "piecewise_constant"

@@ -79,7 +79,7 @@ class VQE(Program):
         if not ansatz.parameters:
             raise ValueError(f"{self.kind}: the ansatz has no parameters to optimise.")
         self.ansatz = ansatz.copy()
-        self.hamiltonian = hamiltonian
+        self.hamiltonian, self._engine = hamiltonian, engine
         self._lowered = jaxsim.lower(self.ansatz, hamiltonian, engine=engine, dtype=dtype)
         if any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(self._lowered)):
             raise TypeError(
@@ -119,7 +119,8 @@ class VQE(Program):
 
     def hosting(self) -> Hosting:
         subject = CircuitSubject(self._lowered, self.ansatz.parameters)
-        return Hosting(subject, self.initial_parameters, self.ansatz, self.hamiltonian, self._lowered.dtype)
+        dtype = self._lowered.dtype
+        return Hosting(subject, self.initial_parameters, self.ansatz, self.hamiltonian, dtype, self._engine)
 
     def describe(self) -> str:
         lowered = self._lowered

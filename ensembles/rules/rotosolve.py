@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["lowest_point", "rotosolve"]
 
-TURN = 2 * np.pi
+TURN = 2 * math.pi
 
 
 class _Sweep(NamedTuple):
@@ -126,7 +127,7 @@ def _lowest_of_wave(values: Array, degree: Any) -> tuple[Any, Any]:
     """`lowest_point` of a sine wave, from three values."""
     first, second, third = values[0], values[1], values[2]
     cosine = (2 * first - second - third) / 3
-    sine = (second - third) * np.sqrt(1 / 3)
+    sine = (second - third) * math.sqrt(1 / 3)
     mean = (first + second + third) / 3
     lowest = mean - jnp.sqrt(cosine * cosine + sine * sine)
     flat = degree == 0

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxsim
 from ensembles import optimizers, schedules
 from ensembles.optimizers import RULES, adam, clipped, sgd, with_hyperparameters
 from ensembles.rounding import ZERO, rounded
@@ -80,7 +81,8 @@ def stacked(trees):
     return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
-block = jax.jit(jax.vmap(train))
+# As the driver compiles them.
+block = jax.jit(jax.vmap(train), compiler_options=jaxsim.compiler_options())
 
 
 def rows_of(name, count, dtype=np.float32):
@@ -105,11 +107,10 @@ def test_bits_do_not_depend_on_company(name):
             assert np.asarray(all_rows)[places].tobytes() == np.asarray(some).tobytes()
 
 
-@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("wide, dtype", [(False, np.float32), (True, np.float32), (True, np.float64)])
 @pytest.mark.parametrize("name", MAKE)
-def test_states_keep_their_types(name, wide):
+def test_states_keep_their_types(name, wide, dtype):
     with jax.enable_x64(wide):
-        dtype = np.float64 if wide else np.float32
         values, x, rows, _, norms = jax.eval_shape(
             train, MAKE[name](0.1), problem(0, dtype), np.zeros(3, dtype), np.int32(0)
         )

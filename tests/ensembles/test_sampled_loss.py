@@ -128,6 +128,19 @@ def test_programs_with_other_shots_share_a_call(merged):
         same(merged[k], run({k: vqe(0.3 + k, 100 + 30 * k)})[k])
 
 
+def test_engines_draw_the_same_shots():
+    # Counts are integers: states that differ by rounding give the same ones, unless it decides a shot, which takes
+    # some 10**6 shots to happen. Here are 3,000.
+    results = {}
+    for engine in ("layered", "rotations", "fused"):
+        program = vqe(0.5, 40, steps=3)
+        program.sampled = lower_sampled(program.ansatz, program.hamiltonian, 40, gradient=True, engine=engine)
+        assert program.sampled.engine == engine
+        results[engine] = run({"chain": program})["chain"]
+    assert np.array_equal(results["rotations"].history, results["layered"].history)
+    assert np.array_equal(results["fused"].history, results["layered"].history)
+
+
 def test_seed_and_name_decide(merged):
     programs = {0: vqe(0.3, 100), "other": vqe(0.3, 100)}
     again, seed = run(programs), run(programs, seed=6)
@@ -211,6 +224,7 @@ def test_hosted_programs_draw_shots_too():
     np.testing.assert_allclose(first.probabilities, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_scipy_on_shots():
     programs = {
         k: vqe(0.2 + k, 100 + k, optimizer=scipy_minimize("COBYLA", maxiter=12), steps=None, gradient=False)

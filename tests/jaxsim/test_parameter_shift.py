@@ -182,6 +182,7 @@ def test_the_value_is_that_of_an_evaluation_alone(noisy):
         assert float(alone(row, np.array([0.8, -1.1], np.float32), keys[k])) == values[k]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("atoms", [False, True])
 def test_bits_do_not_depend_on_company(atoms):
     circuits = [
