@@ -5,6 +5,7 @@ Example:
     >>> from ensembles import BatchConfig, ProgramEnsemble, VQE, adam
 """
 
+from ensembles import schedules as schedules
 from ensembles.checkpoint_error import CheckpointError as CheckpointError
 from ensembles.config import BatchConfig as BatchConfig
 from ensembles.config import BatchMode as BatchMode
@@ -24,6 +25,7 @@ from ensembles.optimizers import adam as adam
 from ensembles.optimizers import adamax as adamax
 from ensembles.optimizers import adamw as adamw
 from ensembles.optimizers import amsgrad as amsgrad
+from ensembles.optimizers import clipped as clipped
 from ensembles.optimizers import lamb as lamb
 from ensembles.optimizers import lion as lion
 from ensembles.optimizers import nadam as nadam
@@ -57,6 +59,10 @@ from ensembles.result import EnsembleError as EnsembleError
 from ensembles.result import EnsembleResult as EnsembleResult
 from ensembles.result import ProgramResult as ProgramResult
 from ensembles.result import Stats as Stats
+from ensembles.rules import lbfgs as lbfgs
+from ensembles.rules import natural_gradient as natural_gradient
+from ensembles.rules import rotosolve as rotosolve
+from ensembles.rules import spsa as spsa
 from ensembles.run_update import RunUpdate as RunUpdate
 from ensembles.runs import RunHandle as RunHandle
 from ensembles.sampling import EnsembleSamples as EnsembleSamples

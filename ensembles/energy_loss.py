@@ -9,8 +9,6 @@ import numpy as np
 
 import jaxsim
 from ensembles.optimizers import RULES
-from jaxsim.fisher import parameter_layers, row_fisher, row_fisher_diagonal
-from jaxsim.frequencies import parameter_frequencies
 
 if TYPE_CHECKING:
     from ensembles.optimizers import Optimizer
@@ -42,9 +40,9 @@ def energy_data(row: Any, circuit: jaxsim.Circuit, optimizer: Optimizer) -> Any:
     needs = rule.needs[0] if rule is not None and rule.needs else None
     padding = (0, row.room - len(circuit.parameters))
     if needs == "metric":
-        return EnergyData(row, layers=np.pad(parameter_layers(circuit), padding, constant_values=-1))
+        return EnergyData(row, layers=np.pad(jaxsim.parameter_layers(circuit), padding, constant_values=-1))
     if needs == "frequencies":
-        table = np.pad(parameter_frequencies(circuit), (padding, (0, 0)))
+        table = np.pad(jaxsim.parameter_frequencies(circuit), (padding, (0, 0)))
         return EnergyData(row, frequencies=table.astype(row.real_dtype))
     return row
 
@@ -71,8 +69,8 @@ class Energy:
     def metric(self, parameters: Any, data: Any, approximation: str = "full") -> Any:
         """The Fisher information matrix, (parameters, parameters); its diagonal, (parameters,), for "diagonal"."""
         if approximation == "diagonal":
-            return row_fisher_diagonal(_row(data), parameters)
-        matrix = row_fisher(_row(data), parameters)
+            return jaxsim.row_fisher_diagonal(_row(data), parameters)
+        matrix = jaxsim.row_fisher(_row(data), parameters)
         if approximation == "full":
             return matrix
         layers = jnp.asarray(data.layers)

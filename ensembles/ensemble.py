@@ -307,7 +307,7 @@ def run_options(
 def _check_positive(name: str, value: Any) -> None:
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         raise TypeError(f"run: {name} is a number of seconds, but {value!r} was given.")
-    if not value > 0:
+    if not float(value) > 0:
         raise ValueError(f"run: {name} must be above 0, but {value!r} was given.")
 
 

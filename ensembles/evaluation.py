@@ -14,15 +14,17 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from jaxtyping import Float64, UInt8, UInt32
 
 import jaxsim
 from ensembles.journal import Replay
 from ensembles.names import Name, display_name, name_words
 from ensembles.subjects import CircuitSubject, Family, Hosting, Subject
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, UInt8, UInt32
 
 __all__ = ["Cancelled", "Evaluate", "Record", "Request", "program_of"]
 
@@ -343,7 +345,8 @@ class Evaluate:
             except Cancelled:
                 self.record.cancelled = True
                 raise
-        self.record.count(len(vectors))
+        per_row = getattr(subject, "gradient_rows", 1) if want == "value_and_grad" else 1
+        self.record.count(len(vectors) * per_row)
         return request
 
     def _turn(self, question: bytes | None) -> tuple[int, Any]:

@@ -25,6 +25,8 @@ __all__ = ["cma_es", "differential_evolution"]
 
 
 class _DifferentialEvolution(HostedOptimizer):
+    has_gradient = False
+
     def __init__(self, bounds: Any, options: dict[str, Any]) -> None:
         super().__init__("differential_evolution", {"bounds": bounds, **options})
         self.bounds, self.options = bounds, options
@@ -99,6 +101,8 @@ def differential_evolution(*, bounds: Any = None, **options: Any) -> HostedOptim
 
 
 class _CmaEs(HostedOptimizer):
+    has_gradient = False
+
     def __init__(self, sigma: float, bounds: Any, options: dict[str, Any]) -> None:
         super().__init__("cma_es", {"sigma": sigma, "bounds": bounds, **options})
         self.sigma, self.bounds, self.options = sigma, bounds, options

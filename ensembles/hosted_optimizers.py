@@ -51,6 +51,9 @@ class HostedOptimizer(ABC):
         settings: what it was made with, to be shown.
     """
 
+    has_gradient = True
+    """Whether it may ask for derivatives; where it does not, circuits with `shots` need no shifts."""
+
     def __init__(self, kind: str, settings: Mapping[str, Any]) -> None:
         self.kind = kind
         self.settings = dict(settings)
@@ -76,6 +79,8 @@ class HostedOptimizer(ABC):
 
 class _Search(HostedOptimizer):
     """Evaluates points that do not depend on what was found before."""
+
+    has_gradient = False
 
     def __init__(
         self,

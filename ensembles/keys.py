@@ -8,9 +8,12 @@ from `key_data`.
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, UInt32
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, UInt32
 
 __all__ = ["drawn_start", "key_data"]
 

@@ -11,10 +11,12 @@ import hashlib
 import numbers
 import operator
 import re
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from jaxtyping import UInt32
+
+if TYPE_CHECKING:
+    from jaxtyping import UInt32
 
 __all__ = ["Name", "check_name", "display_name", "name_words", "natural_key"]
 

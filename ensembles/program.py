@@ -22,7 +22,7 @@ import numpy as np
 import jaxsim
 from ensembles import names
 from ensembles.hosted_optimizers import HostedOptimizer
-from ensembles.optimizers import Identity, Optimizer, as_optimizer
+from ensembles.optimizers import Identity, Optimizer, as_optimizer, check_loss
 from ensembles.stopping import EarlyStopping, Stopping, as_stopping
 from ensembles.subjects import GENERIC_ROWS_PER_BLOCK, Hosting, LossSubject
 
@@ -66,7 +66,8 @@ class Row:
     @property
     def length(self) -> int:
         """How long a step of the row takes beside others of its key, in steps of its circuit; 0 if all are alike."""
-        return int(self.data.lengths) if isinstance(self.data, jaxsim.Lowered) else 0
+        circuit = getattr(self.data, "row", self.data)
+        return int(circuit.lengths) if isinstance(circuit, jaxsim.Lowered) else 0
 
     @cached_property
     def key(self) -> tuple:
@@ -175,6 +176,7 @@ class Program:
         if steps > _MOST_STEPS:
             raise ValueError(f"{self.kind}: steps must be at most {_MOST_STEPS}, but {steps} was given.")
         self.steps = int(steps)
+        check_loss(self.optimizer, getattr(self, "loss", None), self.kind)
 
     def row(self, name: Any) -> Row:
         """The program as a row, for the program's name in its ensemble."""

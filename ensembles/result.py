@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
 
 from ensembles.name_fields import GroupBy, NumberOf
 from ensembles.names import Name, display_name
@@ -21,6 +20,7 @@ from ensembles.saved import error_type, load_result, save_result
 from ensembles.table import MOST_ROWS, cut_rows, html_table, shortened, text_table
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
     from matplotlib.figure import Figure
 
 __all__ = ["STATUSES", "EnsembleError", "EnsembleResult", "ProgramResult", "Stats"]

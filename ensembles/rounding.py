@@ -11,12 +11,14 @@ it rounds the product exactly once, and -0.0 leaves every number (0.0 and -0.0 i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike
+
+if TYPE_CHECKING:
+    from jaxtyping import ArrayLike
 
 __all__ = ["ZERO", "rounded"]
 

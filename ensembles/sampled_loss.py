@@ -56,7 +56,11 @@ class SampledEnergy:
         True
     """
 
-    __name__ = "sampled energy"
+    __name__ = __qualname__ = "SAMPLED_ENERGY"
+
+    def __reduce__(self) -> str:
+        # Pickled and back it is the same object again, so that programs still share calls.
+        return "SAMPLED_ENERGY"
 
     def __call__(
         self, parameters: Float[Array, " parameters"], row: SampledRow, key: Array

@@ -8,10 +8,9 @@ import numbers
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int64, UInt32
 
 import jaxsim
 from ensembles.measurement import draw_bits
@@ -19,6 +18,9 @@ from ensembles.names import Name, display_name, name_words
 from ensembles.program import Program
 from ensembles.result import counted
 from ensembles.table import html_table, text_table
+
+if TYPE_CHECKING:
+    from jaxtyping import Int64, UInt32
 
 __all__ = ["EnsembleSamples", "Outcome", "ProgramSamples", "sample"]
 

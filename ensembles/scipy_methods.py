@@ -7,11 +7,12 @@ import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
 
 from ensembles.hosted_optimizers import HostedOptimizer, checked_bounds, checked_count, pairs_of_bounds
 
 if TYPE_CHECKING:
+    from jaxtyping import Float64
+
     from ensembles.evaluation import Evaluate
 
 __all__ = ["SCIPY_METHODS", "scipy_minimize"]
@@ -51,6 +52,10 @@ class _ScipyMinimize(HostedOptimizer):
         self.method, self.options, self.tol, self.constraints = method, options, tol, constraints
         self.bounds = bounds
         self._fits: set[int] = set()  # numbers of parameters that have been checked
+
+    @property
+    def has_gradient(self) -> bool:  # type: ignore[override]
+        return SCIPY_METHODS[self.method].gradient
 
     def __repr__(self) -> str:
         shown = [repr(self.method)]

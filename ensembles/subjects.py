@@ -11,15 +11,17 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float64
 
 import jaxsim
 from ensembles.optimizers import Identity
 from jaxsim.parameters import to_json
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 __all__ = ["GENERIC_ROWS_PER_BLOCK", "CircuitSubject", "Family", "Hosting", "LossSubject", "Subject"]
 
@@ -218,7 +220,8 @@ class LossSubject(Subject):
 def _loss_block(loss: Identity, parameters: Any, data: Any, keys: Any, gradient: bool) -> Any:
     def one(parameters: Any, data: Any, key: Any) -> Any:
         key = jax.random.wrap_key_data(key, impl="threefry2x32")
-        function = jax.value_and_grad(loss.value) if gradient else loss.value
+        own = getattr(loss.value, "value_and_grad", None) or jax.value_and_grad(loss.value)
+        function = own if gradient else loss.value
         return function(parameters, data, key)
 
     return jax.vmap(one)(parameters, data, keys)

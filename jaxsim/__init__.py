@@ -31,6 +31,12 @@ from jaxsim.compiled_circuit import compile as compile
 from jaxsim.compiled_circuits import CompiledCircuits as CompiledCircuits
 from jaxsim.dynamic import PostSelected as PostSelected
 from jaxsim.dynamic import post_select as post_select
+from jaxsim.estimate import estimate as estimate
+from jaxsim.fisher import fisher_information as fisher_information
+from jaxsim.fisher import parameter_layers as parameter_layers
+from jaxsim.fisher import row_fisher as row_fisher
+from jaxsim.fisher import row_fisher_diagonal as row_fisher_diagonal
+from jaxsim.frequencies import parameter_frequencies as parameter_frequencies
 from jaxsim.gates import GATES as GATES
 from jaxsim.gates import Gate as Gate
 from jaxsim.gates import controlled as controlled
@@ -40,6 +46,7 @@ from jaxsim.jobs import Job as Job
 from jaxsim.jobs import JobCancelledError as JobCancelledError
 from jaxsim.jobs import JobError as JobError
 from jaxsim.jobs import JobStatus as JobStatus
+from jaxsim.measurement_groups import commuting_groups as commuting_groups
 from jaxsim.observables import I as I
 from jaxsim.observables import PauliSum as PauliSum
 from jaxsim.observables import X as X
@@ -47,6 +54,8 @@ from jaxsim.observables import Y as Y
 from jaxsim.observables import Z as Z
 from jaxsim.observables import anticommutator as anticommutator
 from jaxsim.observables import commutator as commutator
+from jaxsim.parameter_shift import lower_sampled as lower_sampled
+from jaxsim.parameter_shift import parameter_shift as parameter_shift
 from jaxsim.parameters import Parameter as Parameter
 from jaxsim.parameters import ParameterVector as ParameterVector
 from jaxsim.simulate import amplitudes as amplitudes

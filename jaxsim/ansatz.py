@@ -9,16 +9,18 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations, product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float64
 
 from jaxsim import gates
 from jaxsim.circuit import MAX_WIRES, Circuit
 from jaxsim.mixers import MIXERS, Mixer
 from jaxsim.observables import PauliSum
 from jaxsim.parameters import ParameterVector
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 __all__ = [
     "BLOCKS",

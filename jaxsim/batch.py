@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from jaxsim import kernels, sampling
 from jaxsim.circuit import Circuit
@@ -36,6 +35,9 @@ from jaxsim.observables import PauliSum
 from jaxsim.parameters import Expression, Parameter
 from jaxsim.terminal import unmeasured
 from jaxsim.threads import submit_blocks
+
+if TYPE_CHECKING:
+    from jaxtyping import Array
 
 __all__ = ["ENGINES", "Lowered", "evaluate", "lower", "rows_per_block", "stack"]
 
@@ -91,6 +93,11 @@ class Lowered:
     def real_dtype(self) -> np.dtype:
         """Float dtype of angles and values."""
         return real_dtype(self.dtype)
+
+    @property
+    def lengths(self) -> Any:
+        """How many layers, of each row, where that is data; else 0. A block runs as long as its longest row."""
+        return self.data.count if self.engine == "layered" else np.zeros_like(self.num_parameters)
 
     @property
     def key(self) -> tuple:
@@ -276,7 +283,7 @@ def _cast(array: Any, dtype: np.dtype, real: np.dtype) -> Any:
 # one row --------------------------------------------------------------------------------------------------
 
 
-def _all_values(row: Lowered, values: Array) -> Array:
+def all_values(row: Lowered, values: Array) -> Array:
     """The values that angles are made of: parameters, bound angles, non-affine expressions; never none."""
     real = row.real_dtype
     values = jnp.asarray(values, real)
@@ -289,7 +296,7 @@ def _all_values(row: Lowered, values: Array) -> Array:
     return jnp.concatenate(parts)
 
 
-def _start(row: Lowered, initial_state: Array | None) -> tuple[Any, tuple[Array, ...], Array]:
+def start_of(row: Lowered, initial_state: Array | None) -> tuple[Any, tuple[Array, ...], Array]:
     """The row's arrays, its operands and the state before the first gate, as JAX values."""
     operands = tuple(map(jnp.asarray, row.operands))
     state = engine_of(row.program).initial_state(row.program, operands, row.dtype, initial_state)
@@ -298,18 +305,18 @@ def _start(row: Lowered, initial_state: Array | None) -> tuple[Any, tuple[Array,
 
 def row_state(row: Lowered, values: Array, initial_state: Array | None = None) -> Array:
     """The final state of a row, (2**n,)."""
-    data, operands, state = _start(row, initial_state)
-    values = _all_values(row, values)
+    data, operands, state = start_of(row, initial_state)
+    values = all_values(row, values)
     state = engine_of(row.program).run(row.program, data, values, operands, state)
     return layered.with_phase(data, values, state) if row.engine == "layered" else state
 
 
 def row_values(row: Lowered, values: Array, initial_state: Array | None = None) -> Array:
     """The expectation values of a row: a scalar for a single observable, else (observables,)."""
-    data, operands, state = _start(row, initial_state)
+    data, operands, state = start_of(row, initial_state)
     observables = jax.tree.map(jnp.asarray, row.observables)
     function = energy.energies if row.diff == "adjoint" else energy.energies_by_backprop
-    result = function(row.program, data, _all_values(row, values), operands, state, observables)
+    result = function(row.program, data, all_values(row, values), operands, state, observables)
     return result[0] if row.single else result
 
 
@@ -322,14 +329,14 @@ def row_value_and_grad(
         eye = jnp.eye(len(row.observables), dtype=outputs.dtype)
         gradients = jax.vmap(lambda e: pull(e.reshape(outputs.shape))[0])(eye)
         return outputs, gradients[0] if row.single else gradients
-    data, operands, state = _start(row, initial_state)
+    data, operands, state = start_of(row, initial_state)
     observables = jax.tree.map(jnp.asarray, row.observables)
-    everything = _all_values(row, values)
+    everything = all_values(row, values)
     outputs, by_value = energy.energies_and_gradients(
         row.program, data, everything, operands, state, observables
     )
     if row.atoms:
-        _, pull = jax.vjp(lambda v: _all_values(row, v), values)
+        _, pull = jax.vjp(lambda v: all_values(row, v), values)
         gradients = jax.vmap(lambda g: pull(g)[0])(by_value)
     else:
         gradients = by_value[:, : values.shape[0]]
@@ -451,7 +458,7 @@ def take_block(tree: Any, part: slice, size: int) -> Any:
 
 def row_lengths_differ(stacked: Lowered) -> bool:
     """Whether the rows have different numbers of layers."""
-    return stacked.engine == "layered" and len(np.unique(stacked.data.count)) > 1
+    return len(np.unique(stacked.lengths)) > 1
 
 
 def evaluate(
@@ -461,7 +468,8 @@ def evaluate(
 
     Args:
         stacked: rows as `stack` makes them: every leaf has a leading axis (rows,).
-        values: (rows, parameters) real; of rows with fewer parameters than others the first ones count.
+        values: (rows, parameters) real; of rows with fewer parameters than others the first ones count. Or a vector for
+            each row.
         want: "value": expectation values, (rows,) or (rows, observables); "value_and_grad": those and (rows[,
             observables], parameters); "statevector": (rows, 2**n); "probabilities": (rows, 2**n);
             "most_probable": the index of the most probable basis state, (rows,); "samples": uint8 (rows,
@@ -475,8 +483,10 @@ def evaluate(
     Raises:
         ValueError: shapes that do not fit; unknown `want`; values wanted of rows without observables.
     """
-    values = np.asarray(values, stacked.real_dtype)
     count, taken = len(stacked.num_parameters), int(np.max(stacked.num_parameters))
+    if isinstance(values, list | tuple) and len({len(own) for own in values}) > 1:
+        values = [np.pad(own, (0, max(taken - len(own), 0))) for own in values]
+    values = np.asarray(values, stacked.real_dtype)
     if values.shape != (count, taken):
         raise ValueError(
             f"values must have shape ({count}, {taken}): rows, parameters; but have shape {values.shape}."
@@ -487,7 +497,7 @@ def evaluate(
     order = None
     if row_lengths_differ(stacked):
         # A block runs as long as its longest row: rows of a length go together.
-        order = np.argsort(stacked.data.count, kind="stable")
+        order = np.argsort(stacked.lengths, kind="stable")
         stacked, values = jax.tree.map(lambda leaf: leaf[order], (stacked, values))
     arguments: tuple[Any, ...] = (stacked, values)
     if want == "samples":

@@ -9,15 +9,22 @@ pass for any number of them. Leading axes are independent states that get the sa
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Complex, Float, Int
 
 from jaxsim import kernels
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Complex, Float, Int
+
+    AnyArray = Array | np.ndarray
+    """NumPy on the host, JAX inside a call."""
+
+    Planes = Float[Array, "*batch 2 dim"]
 
 __all__ = [
     "Factors", "Parts", "Terms", "angle_derivatives", "apply_block", "apply_phase", "block_matrices", "block_overlaps",
@@ -25,10 +32,7 @@ __all__ = [
     "phase_tables", "pieces", "to_planes", "unit_circle",
 ]  # fmt: skip
 
-AnyArray = Array | np.ndarray
-"""NumPy on the host, JAX inside a call."""
 
-Planes = Float[Array, "*batch 2 dim"]
 States = TypeVar("States")
 Sums = TypeVar("Sums")
 

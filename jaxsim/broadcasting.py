@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from jaxsim.arguments import real_array
 from jaxsim.observables import PauliSum
 from jaxsim.parameters import Parameter
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 __all__ = ["Pairs", "observable_array", "pairs", "parameter_sets"]
 

@@ -6,7 +6,7 @@ import threading
 
 from jax import monitoring
 
-__all__ = ["compilations_of_thread"]
+__all__ = ["compilations_of_thread", "count_compilations"]
 
 _EVENT = "/jax/core/compile/backend_compile_duration"
 
@@ -37,3 +37,8 @@ def compilations_of_thread() -> int:
             monitoring.register_event_duration_secs_listener(_on_event)
             _listening = True
     return _thread.count
+
+
+def count_compilations(number: int) -> None:
+    """Adds to those of the calling thread what another one has compiled for it."""
+    _thread.count += number

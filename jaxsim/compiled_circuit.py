@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array
 
 from jaxsim import batch
 from jaxsim.batch import Lowered
 from jaxsim.circuit import Circuit, bind_values
 from jaxsim.compilation import compiler_options
 from jaxsim.compiled_circuits import CompiledCircuits
-from jaxsim.eager import evaluated_now
+from jaxsim.eager import evaluated_now, within_trace
 from jaxsim.lowering.forms import described, lowered_form
 from jaxsim.observables import PauliSum
 from jaxsim.terminal import unmeasured
+
+if TYPE_CHECKING:
+    from jaxtyping import Array
 
 __all__ = ["CompiledCircuit", "compile"]
 
@@ -50,6 +52,8 @@ _OUTSIDE = {
 }
 _INSIDE = {f: jax.jit(f) for f in (_value, _value_and_grad)}
 
+_ARRAYS = (np.ndarray, jax.Array)
+
 
 class CompiledCircuit:
     """A pure function of a circuit's parameters: expectation values, or the state if no observable was given.
@@ -68,7 +72,8 @@ class CompiledCircuit:
         self._observable = observable
         self._options = options
         self._row = batch.lower(circuit, observable, **options)
-        self._traced = [a for a in jax.tree.leaves(self._row) if isinstance(a, Tracer)][:1]
+        self._traced = any(isinstance(a, Tracer) for a in jax.tree.leaves(self._row))
+        self._real = self._row.real_dtype
         self.parameters = circuit.parameters
         self.num_wires = circuit.num_wires
 
@@ -109,10 +114,12 @@ class CompiledCircuit:
     # Rows hold NumPy arrays; these two are made once they are needed.
 
     @cached_property
-    def _resident(self) -> Lowered:
-        """A block with the row on the device, for calls from outside of JAX's transformations."""
+    def _resident(self) -> tuple[Lowered, tuple[int, int]]:
+        """A block with the row on the device, for calls from outside of JAX's transformations; and the shape of the
+        values that it takes."""
+        count = batch.block_size(1, self._row)
         with evaluated_now():
-            return jax.device_put(batch.stack([self._row] * batch.block_size(1, self._row)))
+            return jax.device_put(batch.stack([self._row] * count)), (count, self._row.room)
 
     @cached_property
     def _exact(self) -> Lowered:
@@ -120,18 +127,24 @@ class CompiledCircuit:
         return batch.lower(self._circuit, self._observable, **self._options, exact=True)
 
     def _call(self, function: Callable[..., Any], values: Any, initial_state: Any) -> Any:
-        state = batch.check_initial_state("compile", initial_state, self._row)
+        # Of a small circuit the steps here take as long as the kernel: they are few.
+        state = initial_state
+        if state is not None:
+            state = batch.check_initial_state("compile", state, self._row)
         flat = self._flat(values)
-        if any(isinstance(a, Tracer) for a in (flat, state, *self._traced)):
+        if self._traced or isinstance(flat, Tracer) or isinstance(state, Tracer):
             return _INSIDE[function](self._exact, flat, state)
-        block = np.zeros((len(self._resident.num_parameters), self._row.room), self._row.real_dtype)
+        rows, shape = self._resident
+        block = np.zeros(shape, self._real)
         block[:, : flat.shape[0]] = flat
-        with evaluated_now():
-            return _OUTSIDE[function](self._resident, block, state)
+        if not within_trace():
+            return _OUTSIDE[function](rows, block, state)
+        with jax.ensure_compile_time_eval():
+            return _OUTSIDE[function](rows, block, state)
 
     def _flat(self, values: Any) -> Any:
-        real = self._row.real_dtype
-        if isinstance(values, jax.Array | np.ndarray) and values.shape == (len(self.parameters),):
+        real = self._real
+        if isinstance(values, _ARRAYS) and values.shape == (len(self.parameters),):
             if values.dtype == real:
                 return values
             if jnp.issubdtype(values.dtype, jnp.complexfloating):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array
 
 from jaxsim import batch
 from jaxsim.batch import Lowered
 from jaxsim.circuit import Circuit, bind_values
 from jaxsim.parameters import Parameter
+
+if TYPE_CHECKING:
+    from jaxtyping import Array
 
 __all__ = ["CompiledCircuits"]
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import UInt8
+
+if TYPE_CHECKING:
+    from jaxtyping import UInt8
 
 __all__ = ["Layout", "bits_of_codes", "codes_of_bits", "keys"]
 

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int, UInt32
 
-__all__ = ["added", "draw", "key_data", "stream_key", "tally"]
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int, UInt32
 
-Codes = Int[np.ndarray, " shots"]
+    Codes = Int[np.ndarray, " shots"]
+
+__all__ = ["added", "draw", "draw_counts", "key_data", "stream_key", "tally"]
+
 
 BLOCK_BITS = 12
 """Of larger states a shot first draws a block of 2**12 outcomes, then one in it."""
@@ -25,6 +29,9 @@ WHOLE_BITS = 16
 
 PIECE = 2**20
 """Shots that are drawn at a time."""
+
+OUTCOMES_PER_SHOT = 4
+"""With so many times more outcomes than shots sorting the shots no longer pays."""
 
 
 def stream_key(seed: int, item: int, row: int) -> bytes:
@@ -58,11 +65,7 @@ def draw(probabilities: Float[np.ndarray, " dim"], key: bytes, shots: int) -> It
     stream = np.random.Philox(key=np.frombuffer(key, np.uint64))
     whole = len(probabilities) <= 2**WHOLE_BITS
     blocks = None if whole else probabilities.reshape(-1, 2**BLOCK_BITS)
-    cumulative = np.cumsum(
-        probabilities if blocks is None else blocks.sum(axis=1, dtype=np.float64), dtype=np.float64
-    )
-    if not 0 < cumulative[-1] < np.inf:
-        raise ArithmeticError(f"the probabilities of the state add up to {cumulative[-1]}.")
+    cumulative = _cumulative(probabilities if blocks is None else blocks.sum(axis=1, dtype=np.float64))
     for start in range(0, shots, PIECE):
         count = min(PIECE, shots - start)
         if blocks is None:
@@ -70,6 +73,32 @@ def draw(probabilities: Float[np.ndarray, " dim"], key: bytes, shots: int) -> It
             continue
         uniforms = _uniforms(stream, 2 * count).reshape(count, 2)
         yield _inside(blocks, _chosen(cumulative, uniforms[:, 0]), uniforms[:, 1])
+
+
+def draw_counts(probabilities: Float[np.ndarray, " dim"], key: bytes, shots: int) -> Table:
+    """How often each outcome is among those that `draw` draws; arguments as there."""
+    if len(probabilities) > min(2**WHOLE_BITS, OUTCOMES_PER_SHOT * shots):
+        return added([tally(codes) for codes in draw(probabilities, key, shots)])
+    # To count which numbers fall between two bounds is faster than to look for the bounds of each number.
+    stream = np.random.Philox(key=np.frombuffer(key, np.uint64))
+    cumulative = _cumulative(probabilities)
+    numbers = np.zeros(len(cumulative), np.int64)
+    for start in range(0, shots, PIECE):
+        count = min(PIECE, shots - start)
+        below = np.sort(_uniforms(stream, count) * cumulative[-1]).searchsorted(cumulative, side="left")
+        numbers[0] += below[0]
+        numbers[1:] += below[1:] - below[:-1]
+        if below[-1] < count:  # see `_chosen`
+            numbers[cumulative.searchsorted(cumulative[-1])] += count - below[-1]
+    found = np.flatnonzero(numbers)
+    return found, numbers[found]
+
+
+def _cumulative(probabilities: np.ndarray) -> np.ndarray:
+    cumulative = np.cumsum(probabilities, dtype=np.float64)
+    if not 0 < cumulative[-1] < np.inf:
+        raise ArithmeticError(f"the probabilities of the state add up to {cumulative[-1]}.")
+    return cumulative
 
 
 def _uniforms(stream: np.random.Philox, count: int) -> Float[np.ndarray, " count"]:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-__all__ = ["evaluated_now"]
+__all__ = ["evaluated_now", "within_trace"]
 
 _probe = jax.jit(lambda: np.int32(0))
 
@@ -19,4 +19,9 @@ def evaluated_now() -> contextlib.AbstractContextManager[object]:
     Outside of traces that is so anyway. There `jax.ensure_compile_time_eval` would do harm: while a function is being
     traced, it compiles and runs every operation on constants by itself, which takes longer than all the rest.
     """
-    return jax.ensure_compile_time_eval() if isinstance(_probe(), Tracer) else contextlib.nullcontext()
+    return jax.ensure_compile_time_eval() if within_trace() else contextlib.nullcontext()
+
+
+def within_trace() -> bool:
+    """Whether a function is being traced, so that calls with concrete arguments would become part of it."""
+    return isinstance(_probe(), Tracer)

@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import pi
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Complex
 
 from jaxsim.gate_matrices import PAULI, stacked, under_controls
 from jaxsim.gate_table import GATES, Affine, Gate, Rotation, Step
+
+if TYPE_CHECKING:
+    from jaxtyping import Complex
 
 __all__ = [
     "GATES",
@@ -92,7 +94,7 @@ def controlled(name: str | Gate, controls: int = 1) -> Gate:
         >>> g.name, g.extra_controls, g.num_wires
         ('rz', 3, 4)
     """
-    row = _closed(name)
+    row = closed(name)
     if controls < 0:
         raise ValueError(f"{row.title}: {controls} more controls were asked for; give 0 or more.")
     if controls and row.operand == "amplitudes":
@@ -154,7 +156,7 @@ def wire_names(name: str | Gate) -> tuple[str, ...]:
         >>> gates.wire_names("h"), gates.wire_names("cx"), gates.wire_names("cswap")
         (('wire',), ('control', 'target'), ('control', 'target0', 'target1'))
     """
-    row = _closed(name)
+    row = closed(name)
     if row.num_wires is None:
         raise ValueError(f"{row.title} acts on any number of wires, which have no names.")
     targets = _numbered("target" if row.num_controls else "wire", row.num_wires - row.num_controls)
@@ -189,7 +191,7 @@ def matrix(
         >>> gates.matrix("cx").real.astype(int).tolist()
         [[1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0], [0, 1, 0, 0]]
     """
-    row = _closed(name)
+    row = closed(name)
     formula = GATES[row.base].formula
     if formula is None:
         raise ValueError(f"{row.title} sets a state and is no unitary gate, so it has no matrix.")
@@ -351,7 +353,7 @@ def is_diagonal(name: str | Gate) -> bool:
 # inside -----------------------------------------------------------------------------------------------------
 
 
-def _closed(name: str | Gate) -> Gate:
+def closed(name: str | Gate) -> Gate:
     row = gate(name)
     if row.any_controls:
         raise ValueError(

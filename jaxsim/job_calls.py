@@ -6,17 +6,20 @@ import contextlib
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
 
 from jaxsim import batch
 from jaxsim.circuit import Circuit
 from jaxsim.lowering.cost import choose
+from jaxsim.lowering.direct import is_direct
 
-__all__ = ["Part", "Task", "evaluate_tasks", "job_engine", "on_device"]
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+__all__ = ["Part", "Task", "evaluate_tasks", "job_engine", "on_device", "runs_direct"]
 
 ROWS_PER_CALL = 2048
 BYTES_PER_CALL = 2**26
@@ -59,6 +62,11 @@ class Part(NamedTuple):
     task: Task
     rows: slice
     at: slice
+
+
+def runs_direct(circuit: Circuit, asked: str) -> bool:
+    """Whether a circuit whose state is wanted runs as it stands, by `jaxsim.direct`; a function of it alone."""
+    return asked == "auto" and circuit.num_wires <= DIRECT_WIRES and is_direct(circuit)
 
 
 def job_engine(circuit: Circuit, asked: str, *, keep_phase: bool) -> str:

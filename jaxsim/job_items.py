@@ -16,7 +16,8 @@ from jaxsim.circuit import Circuit, from_structure
 from jaxsim.counts_keys import Layout
 from jaxsim.dynamic import split_terminal
 from jaxsim.observables import PauliSum
-from jaxsim.structure import Structure, moved, walk
+from jaxsim.structure import Structure, moved
+from jaxsim.terminal import measures
 
 __all__ = ["OUTPUTS", "SAMPLED", "STATES", "VALUES", "Header", "Item", "job_item", "needed_bytes"]
 
@@ -173,12 +174,11 @@ def _measured(circuit: Circuit) -> tuple[Circuit, bool, Layout]:
     if circuit.structure.plain:
         return circuit, False, everything
     sizes = tuple(register.size for register in circuit.registers)
-    measures = any(i.gate == "measure" for i in walk(circuit.instructions))
     terminal = split_terminal(circuit)
     if terminal is not None:
         places = tuple(zip(terminal.wires, terminal.bits))
-        return terminal.circuit, False, Layout(places, sizes) if measures else everything
-    if measures:
+        return terminal.circuit, False, Layout(places, sizes) if measures(circuit) else everything
+    if measures(circuit):
         return circuit, True, Layout(Layout.plain(circuit.num_bits).places, sizes)
     # It resets qubits; like any other without measurements it measures all of them at the end.
     first = circuit.num_bits

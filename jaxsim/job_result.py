@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Complex, Float, UInt8
 
 from jaxsim.counts_keys import bits_of_codes, keys
 from jaxsim.job_items import Header
+
+if TYPE_CHECKING:
+    from jaxtyping import Complex, Float, UInt8
 
 __all__ = ["Result"]
 

@@ -7,14 +7,16 @@ that the bits of a state do not depend on how many others are in the batch.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Complex, Float, Int
 
-State = Complex[Array, "*batch dim"]
+if TYPE_CHECKING:
+    from jaxtyping import Array, Complex, Float, Int
+
+    State = Complex[Array, "*batch dim"]
 
 
 class TwoLevel(NamedTuple):

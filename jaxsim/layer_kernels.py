@@ -10,15 +10,18 @@ the top, after which the next ones are lowest. So one small body is compiled for
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Complex, Float, Int
 
 from jaxsim import kernels
 
-State = Complex[Array, "*batch dim"]
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Complex, Float, Int
+
+    State = Complex[Array, "*batch dim"]
 
 
 # index maps -----------------------------------------------------------------------------------------------

@@ -10,12 +10,14 @@ import math
 import numbers
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
 
 from jaxsim.circuit import MAX_WIRES, Circuit
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 __all__ = ["MIXERS", "Mixer", "dicke_state", "warm_start"]
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from jax.tree_util import GetAttrKey, register_pytree_with_keys_class
-from jaxtyping import Array, Complex, Float, Inexact, Int32
 
 from jaxsim import pauli_text, pauli_words, spectra
 from jaxsim.leaves import (
@@ -29,10 +28,14 @@ from jaxsim.leaves import (
     scalar_leaf,
 )
 
-__all__ = ["I", "PauliSum", "X", "Y", "Z", "anticommutator", "commutator"]
+if TYPE_CHECKING:
+    from jaxtyping import Array, Complex, Float, Inexact, Int32
 
-Masks = Int32[np.ndarray | Array, " terms"]
-Coefficients = Inexact[np.ndarray | Array, " terms"]
+    Masks = Int32[np.ndarray | Array, " terms"]
+
+    Coefficients = Inexact[np.ndarray | Array, " terms"]
+
+__all__ = ["I", "PauliSum", "X", "Y", "Z", "anticommutator", "commutator"]
 
 
 @register_pytree_with_keys_class

@@ -6,11 +6,14 @@ import json
 import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxsim.pauli_words import MAX_WIRES, Masks
+from jaxsim.pauli_words import MAX_WIRES
+
+if TYPE_CHECKING:
+    from jaxsim.pauli_words import Masks
 
 _JSON_TYPE = "jaxsim.PauliSum"
 _SHOWN_TERMS = 8

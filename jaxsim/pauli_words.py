@@ -7,15 +7,17 @@ of `z` that it carries Z or Y. Words so defined are Hermitian, and products redu
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Int, Int32
+
+if TYPE_CHECKING:
+    from jaxtyping import Int, Int32
+
+    Masks = Int32[np.ndarray, " terms"]
 
 MAX_WIRES = 30
 QUARTER_TURNS = np.array([1, 1j, -1, -1j])
-
-Masks = Int32[np.ndarray, " terms"]
 
 
 def parity(bits: Int[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:

@@ -8,10 +8,14 @@ bits would depend on the batch.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int, UInt8
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Int, UInt8
 
 __all__ = ["sample_bits", "sample_indices"]
 

@@ -12,13 +12,12 @@ from __future__ import annotations
 import numbers
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Complex, Float, UInt8
 
 from jaxsim import batch, dynamic, kernels, sampling
 from jaxsim.batch import Lowered
@@ -29,6 +28,10 @@ from jaxsim.dynamic import Terminal, unmeasured
 from jaxsim.leaves import known
 from jaxsim.lowering.observable import apply
 from jaxsim.observables import PauliSum
+from jaxsim.terminal import measures
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Complex, Float, UInt8
 
 __all__ = [
     "amplitudes",
@@ -49,7 +52,7 @@ MAX_UNITARY_WIRES = 13
 """A unitary on more qubits would take more than a gigabyte."""
 
 
-def _closed(name: str, circuit: Circuit) -> Circuit:
+def closed(name: str, circuit: Circuit) -> Circuit:
     if not isinstance(circuit, Circuit):
         raise TypeError(f"{name} takes a Circuit, but a {type(circuit).__name__} was given.")
     open_parameters = circuit.parameters
@@ -67,7 +70,7 @@ def _lower(
 ) -> Lowered:
     # Derivatives by an initial state are JAX's own, which want lengths compiled in.
     exact = True if isinstance(initial_state, Tracer) else None
-    gates = unmeasured(name, _closed(name, circuit), fresh=initial_state is None)
+    gates = unmeasured(name, closed(name, circuit), fresh=initial_state is None)
     return batch.lower(gates, observable, exact=exact, absorb=True, **options)
 
 
@@ -75,7 +78,7 @@ def _deferred(name: str, circuit: Circuit, initial_state: Any, wanted: bool) -> 
     """The circuit, rewritten to measure at the end if that is wanted, and its initial state."""
     if not wanted:
         return circuit, initial_state
-    wide = dynamic.deferred(_closed(name, circuit), fresh=initial_state is None)
+    wide = dynamic.deferred(closed(name, circuit), fresh=initial_state is None)
     if initial_state is not None:
         if np.shape(initial_state) != (2**circuit.num_wires,):
             raise ValueError(
@@ -118,7 +121,7 @@ def _positive_shots(name: str, shots: Any) -> int:
     return int(shots)
 
 
-def _check_key(name: str, key: Any) -> None:
+def check_key(name: str, key: Any) -> None:
     if not (
         isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.shape == ()
     ):
@@ -272,7 +275,7 @@ def unitary(circuit: Circuit, *, dtype: Any = None, engine: str = "auto") -> Com
 
 def overlap(bra: Circuit, ket: Circuit, **options: Any) -> Complex[Array, ""]:
     """<bra|ket> of the final states of two circuits on as many qubits."""
-    bra, ket = _closed("overlap", bra), _closed("overlap", ket)
+    bra, ket = closed("overlap", bra), closed("overlap", ket)
     if bra.num_wires != ket.num_wires:
         raise ValueError(f"overlap: the circuits have {bra.num_wires} and {ket.num_wires} qubits.")
     return kernels.overlap(statevector(bra, **options), statevector(ket, **options))
@@ -359,8 +362,8 @@ def probabilities(
 
     Args:
         circuit: without open parameters.
-        wires: bit k of an outcome is ``wires[k]``. By default all qubits; if the circuit has registers, its
-            classical bits, register after register.
+        wires: bit k of an outcome is ``wires[k]``. By default all qubits; if the circuit measures, its classical
+            bits, register after register.
         initial_state: (2**n,) complex to start from instead of |0...0>.
         dtype: complex64 (default) or complex128, of the state; the result is its real counterpart.
         engine: as for `compile`.
@@ -376,7 +379,7 @@ def probabilities(
     """
     circuit, initial_state = _deferred("probabilities", circuit, initial_state, deferred)
     options = {"initial_state": initial_state, "dtype": dtype, "engine": engine}
-    classical = wires is None and bool(_closed("probabilities", circuit).registers)
+    classical = wires is None and measures(closed("probabilities", circuit))
     terminal = dynamic.split_terminal(circuit, fresh=initial_state is None)
     if terminal is None:
         if _traced(circuit, initial_state):
@@ -432,7 +435,7 @@ def sample(
         circuit: without open parameters.
         key: ``jax.random.key(seed)``.
         shots: a positive integer.
-        wires: which qubits. By default all of them; if the circuit has registers, its classical bits, register after
+        wires: which qubits. By default all of them; if the circuit measures, its classical bits, register after
             register, 0 where nothing was measured.
 
     Example:
@@ -445,9 +448,9 @@ def sample(
         ((100, 2), True)
     """
     shots = _positive_shots("sample", shots)
-    _check_key("sample", key)
+    check_key("sample", key)
     options = {"initial_state": initial_state, "dtype": dtype, "engine": engine}
-    classical = wires is None and bool(_closed("sample", circuit).registers)
+    classical = wires is None and measures(closed("sample", circuit))
     terminal = dynamic.split_terminal(circuit, fresh=initial_state is None)
     if terminal is None:
         measured, numbers = (circuit, None) if classical else _measuring("sample", circuit, wires)
@@ -478,7 +481,7 @@ def counts(
 ) -> dict[str, int]:
     """How often each outcome occurs: strings with ``wires[0]`` rightmost, most frequent first.
 
-    If the circuit has registers and no wires are given, the keys are those of Qiskit: a word for each register, the one
+    If the circuit measures and no wires are given, the keys are those of Qiskit: a word for each register, the one
     that was added last leftmost, bit 0 of each rightmost.
 
     Not for use under `jit`: the result is a Python dictionary. Arguments as for `sample`.
@@ -497,7 +500,8 @@ def counts(
         raise TypeError(
             "counts gives a Python dictionary, which jit, vmap and grad do not take; use sample there."
         )
-    registers = circuit.registers if wires is None and circuit.registers else (Register("c", bits.shape[1]),)
+    whole = (Register("c", bits.shape[1]),)
+    registers = circuit.registers if wires is None and measures(circuit) else whole
     places = tuple((k, k) for k in range(bits.shape[1]))
     codes, numbers = np.unique(codes_of_bits(bits), return_counts=True)
     words = keys(Layout(places, tuple(register.size for register in registers)), codes)

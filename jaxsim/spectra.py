@@ -6,18 +6,22 @@ entries of such a group are one Walsh-Hadamard transform of its coefficients, in
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Complex, Float, Inexact, Int32
 
-from jaxsim.pauli_words import QUARTER_TURNS, Masks
+from jaxsim.pauli_words import QUARTER_TURNS
+
+if TYPE_CHECKING:
+    from jaxtyping import Complex, Float, Inexact, Int32
+
+    from jaxsim.pauli_words import Masks
+
+    Coefficients = Inexact[np.ndarray, " terms"]
 
 DENSE_WIRES = 13  # 1 GiB of complex128
 SPARSE_BYTES = 8 * 2**30
 _EXACT_WIRES = 7
-
-Coefficients = Inexact[np.ndarray, " terms"]
 
 
 def walsh_hadamard(values: Inexact[np.ndarray, "2**n"]) -> Inexact[np.ndarray, "2**n"]:

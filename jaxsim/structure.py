@@ -83,6 +83,22 @@ def moved(
     )
 
 
+class _Key:
+    """Everything that makes a structure. A tuple would compute its hash at every look; this does it once."""
+
+    __slots__ = ("hash", "parts")
+
+    def __init__(self, parts: tuple[Any, ...]) -> None:
+        self.parts = parts
+        self.hash = hash(parts)
+
+    def __hash__(self) -> int:
+        return self.hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.parts == other.parts
+
+
 class Structure:
     """What a circuit compiles to depends on this and on nothing else about the circuit.
 
@@ -128,18 +144,18 @@ class Structure:
         num_operands: int,
         registers: tuple[Register, ...] = (),
     ) -> Structure:
-        key = (num_wires, instructions, expressions, num_slots, num_operands, registers)
+        key = _Key((num_wires, instructions, expressions, num_slots, num_operands, registers))
         with _LOCK:
             known = _INTERNED.get(key)
             if known is not None:
                 return known
             self = object.__new__(cls)
-            self.num_wires, self.instructions, self.expressions, self.num_slots, self.num_operands = key[:5]
-            self.registers = registers
-            self.plain = all(i.gate not in OPERATIONS for i in instructions)
+            self.num_wires, self.instructions, self.expressions = num_wires, instructions, expressions
+            self.num_slots, self.num_operands, self.registers = num_slots, num_operands, registers
+            self.plain = OPERATIONS.isdisjoint([i.gate for i in instructions])
             found = {p for _, expression in expressions for p in expression.parameters}
             self.parameters = tuple(sorted(found, key=lambda p: p.sort_key))
-            self._hash = hash(key)
+            self._hash = key.hash
             _INTERNED[key] = self
             return self
 

@@ -13,7 +13,7 @@ from jaxsim.circuit import Circuit, from_structure
 from jaxsim.classical import Bit, bit_numbers
 from jaxsim.structure import OPERATIONS, Instruction, Structure, walk
 
-__all__ = ["Terminal", "ordered", "part", "split_terminal", "unmeasured"]
+__all__ = ["Terminal", "measures", "ordered", "part", "split_terminal", "unmeasured"]
 
 
 class Terminal(NamedTuple):
@@ -131,6 +131,13 @@ def split_terminal(circuit: Circuit, *, fresh: bool = True) -> Terminal | None:
         tuple(i.wires[0] for i in last),
         tuple(numbers[i.bits[0]] for i in last),
     )
+
+
+def measures(circuit: Circuit) -> bool:
+    """Whether the circuit measures anything, in blocks included. Of any other all qubits are measured at the end,
+    whether it has registers or not."""
+    structure = circuit.structure
+    return not structure.plain and any(i.gate == "measure" for i in walk(structure.instructions))
 
 
 def unmeasured(name: str, circuit: Circuit, *, fresh: bool = True) -> Circuit:

@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-__all__ = ["submit_blocks"]
+__all__ = ["in_background", "submit_blocks"]
 
 _seen: set[Hashable] = set()
 
@@ -31,6 +31,22 @@ if hasattr(os, "register_at_fork"):
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_background(function: Callable[[], Any]) -> Future:
+    """Sends off ``function()`` to a thread, with the options of JAX that are in force here."""
+    return _pool().submit(_as_here(function))
+
+
+def _as_here(function: Callable[..., Any]) -> Callable[..., Any]:
+    # JAX's contexts are those of a thread.
+    x64, device = jax.config.read("jax_enable_x64"), getattr(jax.config, "jax_default_device", None)
+
+    def call(*arguments: Any) -> Any:
+        with jax.enable_x64(x64), jax.default_device(device):
+            return function(*arguments)
+
+    return call
 
 
 def submit_blocks(
@@ -55,13 +71,8 @@ def submit_blocks(
     """
     if jax.default_backend() != "cpu" or _cores() == 1 or len(arguments) == 1:
         return [_done(function(*own)) for own in arguments]
-    # JAX's contexts are those of a thread.
-    x64, device = jax.config.read("jax_enable_x64"), getattr(jax.config, "jax_default_device", None)
-
-    def call(own: tuple[Any, ...]) -> Any:
-        with jax.enable_x64(x64), jax.default_device(device):
-            return jax.block_until_ready(function(*own))
-
+    device = getattr(jax.config, "jax_default_device", None)
+    call = _as_here(lambda own: jax.block_until_ready(function(*own)))
     each = [(own, str(device)) for own in signatures or [signature] * len(arguments)]
     first = {own: k for k, own in reversed(list(enumerate(each))) if own not in _seen}
     leaders = sorted(first.values())

@@ -7,13 +7,15 @@ same words, share a structure and a compiled call.
 from __future__ import annotations
 
 import numbers
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
 
 from jaxsim.circuit import Circuit
 from jaxsim.observables import PauliSum
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int64
 
 __all__ = ["product_formula", "qdrift", "trotter"]
 

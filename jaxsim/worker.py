@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import jax
@@ -22,9 +23,10 @@ from jaxsim import batch
 from jaxsim.broadcasting import Pairs
 from jaxsim.compile_count import compilations_of_thread
 from jaxsim.counts_keys import codes_of_bits
-from jaxsim.draws import added, draw, key_data, stream_key, tally
+from jaxsim.direct import DirectKernel
+from jaxsim.draws import added, draw, draw_counts, key_data, stream_key, tally
 from jaxsim.dynamic import sample_dynamic
-from jaxsim.job_calls import Part, Task, evaluate_tasks, job_engine, on_device
+from jaxsim.job_calls import Part, Task, evaluate_tasks, job_engine, on_device, runs_direct
 from jaxsim.job_items import SAMPLED, STATES, VALUES, Item
 
 __all__ = ["Chunk", "ChunkResult", "check_process", "run_chunk"]
@@ -160,37 +162,59 @@ def _states(chunk: Chunk, data: Data, device: Any) -> list[int]:
     """States, and the shots drawn from them, of circuits that do not measure in the middle."""
     dtypes = {"statevector": np.dtype(chunk.dtype), "probabilities": batch.real_dtype(np.dtype(chunk.dtype))}
     asked = {output: dtype for output, dtype in dtypes.items() if output in chunk.outputs}
+    direct: dict[int, list[int]] = {}
+    others: list[int] = []
+    for place, item in enumerate(chunk.items):
+        if item.dynamic:
+            continue
+        for output, dtype in asked.items():
+            data[place][output] = np.empty((len(item.values), 2**item.circuit.num_wires), dtype)
+        _prepare_shots(chunk, item, data[place])
+        runs_once = runs_direct(item.circuit, chunk.engine)
+        (direct.setdefault(item.circuit.num_wires, []) if runs_once else others).append(place)
+    kernels = {num_wires: DirectKernel(num_wires, np.dtype(chunk.dtype)) for num_wires in direct}
 
     def tasks() -> Iterator[Task]:
-        for place, item in enumerate(chunk.items):
-            if item.dynamic:
-                continue
+        for place in others:
+            item = chunk.items[place]
             engine = job_engine(item.circuit, chunk.engine, keep_phase=True)
             lowered = batch.lower(item.circuit, engine=engine, dtype=chunk.dtype)
-            sets = len(item.values)
-            for output, dtype in asked.items():
-                data[place][output] = np.empty((sets, 2**lowered.num_wires), dtype)
-            _prepare_shots(chunk, item, data[place])
-            yield Task(place, lowered, item.values, np.arange(sets))
+            yield Task(place, lowered, item.values, np.arange(len(item.values)))
+
+    def store(states: Any, kept: Iterable[tuple[int, int, int]]) -> None:
+        """Keeps results; `kept` says of which circuit, of which of its parameter sets, and in which row they are."""
+        results = {"statevector": states, "probabilities": states.real**2 + states.imag**2}
+        for place, at, row in kept:
+            item, own = chunk.items[place], data[place]
+            for output in asked:
+                own[output][at] = results[output][row]
+            if chunk.wants(SAMPLED):
+                _draw_shots(chunk, item, own, at, results["probabilities"][row])
 
     def finish(parts: list[Part], states: Any) -> None:
-        results = {"statevector": states, "probabilities": states.real**2 + states.imag**2}
         for task, rows, at in parts:
-            item, own = chunk.items[task.place], data[task.place]
-            for output in asked:
-                own[output][rows] = results[output][at]
-            if chunk.wants(SAMPLED):
-                for row, probabilities in zip(task.targets[rows].tolist(), results["probabilities"][at]):
-                    key = stream_key(chunk.seed, item.index, row)
-                    codes = draw(probabilities, key, item.header.shots)
-                    _store_shots(item, own, row, (_masked(item, piece) for piece in codes))
+            store(states, zip(repeat(task.place), task.targets[rows].tolist(), range(at.start, at.stop)))
 
-    return evaluate_tasks(tasks(), "statevector", device, finish)
+    calls = []
+    for num_wires, kernel in kernels.items():
+        places = direct[num_wires]
+        for rows, states in kernel.run([chunk.items[place].circuit for place in places]):
+            own = [places[row] for row in rows.tolist()]
+            store(states, ((p, at, k) for k, p in enumerate(own) for at in range(len(chunk.items[p].values))))
+        calls.append(len(places))
+    return calls + evaluate_tasks(tasks(), "statevector", device, finish)
 
 
-def _masked(item: Item, codes: np.ndarray) -> np.ndarray:
+def _draw_shots(chunk: Chunk, item: Item, own: dict[str, Any], at: int, probabilities: np.ndarray) -> None:
+    """Shots of one parameter set: of what is measured."""
+    key, shots = stream_key(chunk.seed, item.index, at), item.header.shots
     mask = item.header.layout.mask
-    return codes if mask == 2**item.circuit.num_wires - 1 else codes & mask
+    everything = mask == len(probabilities) - 1
+    if "memory" in own or not everything:
+        codes = draw(probabilities, key, shots)
+        _store_shots(item, own, at, (piece if everything else piece & mask for piece in codes))
+    else:
+        own["counts"][at] = draw_counts(probabilities, key, shots)
 
 
 def _prepare_shots(chunk: Chunk, item: Item, own: dict[str, Any]) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int8
 
 from ensembles.problems.spin_polynomial import MAX_QUBITS, SpinPolynomial
 from jaxsim import PauliSum
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int8
 
 __all__ = ["MAX_ENUMERATED", "Assignment", "Best", "BinaryProblem", "finite_number", "in_order", "plain"]
 

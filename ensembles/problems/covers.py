@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float64, Int8, Int32
 
 from ensembles.problems.binary import Assignment, BinaryProblem, finite_number
 from ensembles.problems.graph_input import node_weights, read_graph
 from ensembles.problems.spin_polynomial import SpinPolynomial
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int8, Int32
 
 __all__ = ["MaxIndependentSet", "MinVertexCover"]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int32
 
 from ensembles.problems.binary import finite_number, in_order, plain
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int32
 
 __all__ = ["GraphArrays", "node_weights", "read_graph"]
 

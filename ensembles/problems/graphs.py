@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int32
 
 from ensembles.problems.binary import MAX_ENUMERATED, Assignment, BinaryProblem
 from ensembles.problems.graph_input import read_graph
 from ensembles.problems.spin_polynomial import SpinPolynomial
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int32
 
 __all__ = ["Cut", "MaxCut"]
 

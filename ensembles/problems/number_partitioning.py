@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float64
 
 from ensembles.problems.binary import Assignment, BinaryProblem, finite_number, in_order, plain
 from ensembles.problems.spin_polynomial import SpinPolynomial
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 __all__ = ["NumberPartitioning"]
 

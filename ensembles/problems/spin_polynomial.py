@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float64, Int8, Int32, Int64
 
 from jaxsim import PauliSum
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int8, Int32, Int64
 
 __all__ = ["MAX_QUBITS", "SpinPolynomial"]
 

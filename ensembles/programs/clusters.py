@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Float64, Int32, Int64
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int32, Int64
 
 __all__ = ["METHODS", "clusters", "inside_share"]
 

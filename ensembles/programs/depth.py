@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
 
 from ensembles.programs.arguments import rebuilt
 from ensembles.programs.qaoa import QAOA
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
+
     from ensembles.result import EnsembleResult
 
 __all__ = ["deeper", "grow_depth", "interp"]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 
 import jaxsim
 from ensembles.figures import finished_figure, new_figure
@@ -21,6 +20,7 @@ from ensembles.program import Program, Row
 from ensembles.result import ProgramResult
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
     from matplotlib.figure import Figure
 
 __all__ = ["Landscape", "landscape"]

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Int8, Int64
 
 import jaxsim
 from ensembles.problems.binary import MAX_ENUMERATED, BinaryProblem
@@ -21,6 +20,8 @@ from ensembles.programs.stitching import Energy
 from ensembles.result import counted
 
 if TYPE_CHECKING:
+    from jaxtyping import Int8, Int64
+
     from ensembles.result import EnsembleResult
 
 __all__ = ["Partition", "partition", "solve_partitioned"]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Int8
 
 from ensembles.problems.binary import BinaryProblem
 from ensembles.programs import stitching
 from ensembles.programs.stitching import Energy
+
+if TYPE_CHECKING:
+    from jaxtyping import Int8
 
 __all__ = ["PartitionedSolution"]
 

@@ -46,6 +46,7 @@ class QAOA(VQE):
         initial_state: another state to start from: amplitudes (2**n,), or a circuit without parameters.
         warm_start: a solution to start near: an assignment (bitstring, {label: 0 or 1}, ...), or for each
             qubit how likely it is to be 1, such as a relaxed solution. Brings its own state and mixer.
+        shots: as for `VQE`.
         regularization: how near: probabilities are kept from 0 and 1 by this much, 0 to 0.5 (plain QAOA).
 
     Raises:
@@ -79,6 +80,7 @@ class QAOA(VQE):
         initial_state: Any = None,
         warm_start: Any = None,
         regularization: float = 0.25,
+        shots: int | None = None,
         dtype: Any = None,
         engine: str = "auto",
     ) -> None:
@@ -111,6 +113,7 @@ class QAOA(VQE):
             steps=steps,
             stopping=stopping,
             initial_parameters=initial_parameters,
+            shots=shots,
             dtype=dtype,
             engine=engine,
         )

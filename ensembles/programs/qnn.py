@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
 
 import jaxsim
 from ensembles import names
@@ -25,6 +24,9 @@ from ensembles.programs.sample_losses import (
 )
 from ensembles.stopping import EarlyStopping, as_stopping
 from ensembles.subjects import Hosting, LossSubject
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 __all__ = ["QNN"]
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 import jaxsim
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
 
 __all__ = ["LOSSES", "SampleLoss", "Samples", "all_outputs", "loss_of_each", "padded_samples", "sample_loss"]
 

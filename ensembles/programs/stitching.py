@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Float64, Int8, Int64
 
 from ensembles.problems.spin_polynomial import SpinPolynomial
 
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int8, Int64
+
 __all__ = ["Energy", "beam_search", "candidate_spins", "flipped_one_by_one", "revisited"]
 
-Spins = Int8[np.ndarray, " n"]
-Parts = Sequence[Int64[np.ndarray, " nodes"]]
-Candidates = Sequence[Int8[np.ndarray, "candidates nodes"]]
+Spins: TypeAlias = "Int8[np.ndarray, ' n']"
+Parts: TypeAlias = "Sequence[Int64[np.ndarray, ' nodes']]"
+Candidates: TypeAlias = "Sequence[Int8[np.ndarray, 'candidates nodes']]"
 
 
 @dataclass(frozen=True, eq=False)

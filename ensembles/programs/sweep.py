@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from ensembles.hosted_optimizers import HostedOptimizer
-from ensembles.optimizers import RULES, Identity, Optimizer, as_optimizer
+from ensembles.optimizers import RULES, Optimizer, as_optimizer, with_hyperparameters
 from ensembles.program import Program
 from ensembles.programs.arguments import arguments_of, rebuilt
 from jaxsim import Circuit, PauliSum
@@ -148,7 +148,7 @@ class _Maker:
         changes = {f: chosen[f][0] for f in self._rest if self._kinds[f] == "hyperparameter"}
         result = copy.copy(built)
         if changes:
-            result.optimizer = _with_hyperparameters(built.optimizer, changes)
+            result.optimizer = with_hyperparameters(as_optimizer(built.optimizer), changes)
             if "_made_with" in vars(result):
                 vars(result)["_made_with"] = {**vars(result)["_made_with"], "optimizer": result.optimizer}
         return result
@@ -221,12 +221,6 @@ def _kind_of(program: Program, field: str, own: Sequence[str]) -> str:
 def _hyperparameters_of(optimizer: Any) -> list[str]:
     rule = RULES.get(optimizer.kind) if isinstance(optimizer, Optimizer) else None
     return list(inspect.signature(rule.make).parameters) if rule else []
-
-
-def _with_hyperparameters(optimizer: Any, changes: Mapping[str, Any]) -> Optimizer:
-    optimizer = as_optimizer(optimizer)
-    static = {k: v.value if isinstance(v, Identity) else v for k, v in optimizer.static}
-    return RULES[optimizer.kind].make(**{**optimizer.hyperparameters, **static, **changes})
 
 
 def _warn_of_idle_seeds(program: Program, kinds: Mapping[str, str]) -> None:

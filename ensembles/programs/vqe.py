@@ -9,18 +9,16 @@ import numpy as np
 
 import jaxsim
 from ensembles import names
+from ensembles.energy_loss import energy, energy_data
 from ensembles.optimizers import Identity
 from ensembles.program import Program, Row
 from ensembles.programs.arguments import remembers_arguments
+from ensembles.sampled_loss import SAMPLED_ENERGY, SampledSubject, with_shots
 from ensembles.stopping import EarlyStopping, as_stopping
 from ensembles.subjects import CircuitSubject, Hosting
+from jaxsim.parameter_shift import lower_sampled, sampled_state_bytes
 
 __all__ = ["VQE"]
-
-
-def energy(parameters: Any, row: jaxsim.Lowered, key: Any) -> Any:
-    """The loss of all programs whose loss is one expectation value: the lowered circuit is data."""
-    return jaxsim.row_values(row, parameters)
 
 
 class VQE(Program):
@@ -35,6 +33,8 @@ class VQE(Program):
         stopping: an `EarlyStopping`, if the program may stop before.
         initial_parameters: (parameters,) radians, in the order of ``ansatz.parameters``, or a mapping by
             name; None draws them, uniform on [-pi, pi), from the program's key.
+        shots: of each group of terms that are measured together, for a loss estimated from that many seeded shots, with
+            derivatives by parameter shift; None: the exact loss.
         dtype: complex64 (default) or complex128, of the state.
         engine: as for `jaxsim.compile`.
 
@@ -54,6 +54,7 @@ class VQE(Program):
     """
 
     kind = "VQE"
+    loss = energy
     exact = True
     """Whether nothing but the start is drawn at random."""
 
@@ -67,6 +68,7 @@ class VQE(Program):
         steps: int | None = None,
         stopping: EarlyStopping | None = None,
         initial_parameters: Any = None,
+        shots: int | None = None,
         dtype: Any = None,
         engine: str = "auto",
     ) -> None:
@@ -85,6 +87,13 @@ class VQE(Program):
             raise TypeError(
                 f"{self.kind}: ansatz and hamiltonian must be concrete, not values traced by JAX."
             )
+        self.shots, self.exact, self._sampled = shots, shots is None, None
+        if shots is not None:
+            follows = getattr(optimizer, "has_gradient", True)
+            self._sampled = lower_sampled(
+                self.ansatz, hamiltonian, shots, gradient=follows, engine=engine, dtype=dtype, name=self.kind
+            )
+            self.loss = SAMPLED_ENERGY
         real = self._lowered.real_dtype
         if initial_parameters is None:
             self.initial_parameters = None
@@ -94,6 +103,8 @@ class VQE(Program):
             self.initial_parameters = np.array([given[p] for p in ansatz.parameters], real)
             self._start = self.initial_parameters
         self._set_training(optimizer, steps, stopping)
+        exact = not self.hosted and shots is None
+        self._data = energy_data(self._lowered, self.ansatz, self.optimizer) if exact else None
 
     @property
     def lowered(self) -> jaxsim.Lowered:
@@ -103,8 +114,8 @@ class VQE(Program):
     def row(self, name: Any) -> Row:
         # An optax transformation as given may do anything with the parameters: it sees the true ones alone.
         room = self._lowered.room if self.optimizer.pads else len(self._start)
-        return Row(
-            data=self._lowered,
+        row = Row(
+            data=self._data,
             parameters=np.pad(self._start, (0, room - len(self._start))),
             optimizer=self.optimizer,
             steps=np.int32(self.steps),
@@ -116,9 +127,13 @@ class VQE(Program):
             rows_per_block=jaxsim.rows_per_block(self._lowered),
             rows_alone=jaxsim.block_size(1, self._lowered),
         )
+        return row if self._sampled is None else with_shots(row, self._sampled)
 
     def hosting(self) -> Hosting:
-        subject = CircuitSubject(self._lowered, self.ansatz.parameters)
+        if self._sampled is None:
+            subject = CircuitSubject(self._lowered, self.ansatz.parameters)
+        else:
+            subject = SampledSubject(self._sampled, self.ansatz.parameters)
         dtype = self._lowered.dtype
         return Hosting(subject, self.initial_parameters, self.ansatz, self.hamiltonian, dtype, self._engine)
 
@@ -127,6 +142,9 @@ class VQE(Program):
         return f"{self.kind} {lowered.num_wires} qubits, up to {lowered.room} parameters, engine {lowered.engine!r}"
 
     def state_bytes(self) -> int:
+        if self._sampled is not None:
+            return sampled_state_bytes(self._sampled)
         # The reverse pass holds the state and its cotangent, each before and after a step, and two flipped
-        # copies.
-        return 6 * self._lowered.dtype.itemsize * 2**self._lowered.num_wires
+        # copies. A full metric holds a derivative of the state for every parameter.
+        states = 6 + (len(self._start) if getattr(self._data, "layers", None) is not None else 0)
+        return states * self._lowered.dtype.itemsize * 2**self._lowered.num_wires

@@ -15,11 +15,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, UInt8
 
 from jaxsim import batch
 from jaxsim.batch import Lowered
@@ -30,6 +29,9 @@ from jaxsim.dynamic.program import Measurement, Program, Segment, program_of
 from jaxsim.dynamic.segments import evolved, lower_segment, start_state
 from jaxsim.dynamic.steps import Again, Jump, Step, Test, flat
 from jaxsim.eager import evaluated_now
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, UInt8
 
 __all__ = ["bit_probabilities", "check_distribution", "sample_dynamic"]
 

@@ -7,15 +7,17 @@ out, so a state's numbers do not depend on the others.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, UInt32
 
 from jaxsim.dynamic.program import Measurement
 from jaxsim.threads import submit_blocks
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, UInt32
 
 __all__ = ["collapsed", "descend", "probability_tree", "random_words", "shot_words", "spread"]
 

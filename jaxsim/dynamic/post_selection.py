@@ -5,13 +5,12 @@ from __future__ import annotations
 import numbers
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Complex, Float
 
 from jaxsim import batch, kernels
 from jaxsim.batch import Lowered
@@ -21,6 +20,9 @@ from jaxsim.dynamic.program import Choice, Loop, Measurement, Operation, Program
 from jaxsim.dynamic.segments import evolved, lower_segment, start_state
 from jaxsim.eager import evaluated_now
 from jaxsim.terminal import ordered
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Complex, Float
 
 __all__ = ["PostSelected", "post_select"]
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex
 
 from jaxsim import batch
 from jaxsim.batch import Lowered
@@ -17,6 +16,9 @@ from jaxsim.compilation import compiler_options
 from jaxsim.dynamic.program import Segment
 from jaxsim.terminal import part
 from jaxsim.threads import submit_blocks
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Complex
 
 __all__ = ["evolved", "lower_segment", "start_state"]
 

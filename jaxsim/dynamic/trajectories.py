@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
-from jaxtyping import Array, UInt8
 
 from jaxsim import batch
 from jaxsim.circuit import Circuit
@@ -23,6 +22,9 @@ from jaxsim.classical import Condition
 from jaxsim.dynamic.outcomes import collapsed, descend, probability_tree, random_words
 from jaxsim.dynamic.program import Choice, Loop, Measurement, Operation, Program, Segment, program_of
 from jaxsim.dynamic.segments import lower_segment, start_state
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, UInt8
 
 __all__ = ["sample_traced"]
 

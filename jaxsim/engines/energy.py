@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
-from jaxtyping import Array, Float
 
 from jaxsim import kernels
 from jaxsim.engines.registry import Program, engine_of
 from jaxsim.lowering.observable import LoweredObservable, apply
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
 
 __all__ = ["energies", "energies_and_gradients", "energies_by_backprop"]
 

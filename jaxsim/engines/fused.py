@@ -12,22 +12,24 @@ References: adjoint differentiation, Jones and Gacon, arXiv:2009.02823.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Complex, Float, Int
 
 from jaxsim import block_kernels, kernels
 from jaxsim.engines.preparation import prepared
 from jaxsim.lowering.fuse import Block, Data, Item, Permute, Phase, Program, Special
 from jaxsim.lowering.roll import Repeat
 
-__all__ = ["Data", "Program", "initial_state", "reverse", "run"]
+if TYPE_CHECKING:
+    from jaxtyping import Array, Complex, Float, Int
 
-Operands = tuple[Array, ...]
+    Operands = tuple[Array, ...]
+
+__all__ = ["Data", "Program", "initial_state", "reverse", "run"]
 
 
 class _Supply(NamedTuple):

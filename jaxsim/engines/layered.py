@@ -12,16 +12,23 @@ References: adjoint differentiation, Jones and Gacon, arXiv:2009.02823.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Complex, Float, Int
 
 from jaxsim import kernels, layer_kernels
 from jaxsim.engines.preparation import prepared
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Complex, Float, Int
+
+    AnyArray = Array | np.ndarray
+    """NumPy on the host, JAX inside a call."""
+
+    Operands = tuple[Array, ...]
 
 __all__ = ["FACTORS", "Data", "Program", "initial_state", "reverse", "run", "with_phase"]
 
@@ -48,10 +55,6 @@ class Program(NamedTuple):
     masked: bool
     tables: tuple[int, ...]
     initialize: tuple[tuple[tuple[int, ...], int], ...]
-
-
-AnyArray = Array | np.ndarray
-"""NumPy on the host, JAX inside a call."""
 
 
 class Data(NamedTuple):
@@ -89,9 +92,6 @@ class Data(NamedTuple):
     phase_turn: Float[AnyArray, "1 2"]
     back: Int[AnyArray, "values uses"]
     back_scale: Float[AnyArray, "values uses"]
-
-
-Operands = tuple[Array, ...]
 
 
 class _Layer(NamedTuple):

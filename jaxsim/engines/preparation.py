@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from jaxtyping import Array, Complex
+from typing import TYPE_CHECKING, Any
 
 from jaxsim import kernels
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Complex
 
 __all__ = ["prepared"]
 

@@ -9,17 +9,24 @@ References: adjoint differentiation, Jones and Gacon, arXiv:2009.02823.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Complex, Float, Int
 
 from jaxsim import kernels
 from jaxsim.engines.preparation import prepared
 from jaxsim.lowering.rotations import Item, Repeat, Special, Steps
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Complex, Float, Int
+
+    AnyArray = Array | np.ndarray
+    """NumPy on the host, JAX inside a call."""
+
+    Operands = tuple[Array, ...]
 
 __all__ = ["Data", "Program", "initial_state", "reverse", "run"]
 
@@ -40,10 +47,6 @@ class Program(NamedTuple):
     has_phase: bool
 
 
-AnyArray = Array | np.ndarray
-"""NumPy on the host, JAX inside a call."""
-
-
 class Data(NamedTuple):
     """The arrays of a lowered circuit; see `lowering.rotations.Lowering`."""
 
@@ -58,9 +61,6 @@ class Data(NamedTuple):
     special_scale: Float[AnyArray, "specials terms"]
     special_offset: Float[AnyArray, " specials"]
     back: Int[AnyArray, "values uses"]
-
-
-Operands = tuple[Array, ...]
 
 
 class _Gradient(NamedTuple):

@@ -72,6 +72,9 @@ def rz(angle: float) -> Matrix:
     return (half, 0, 0, half.conjugate())
 
 
+_LEAST_ROOM = 16
+
+
 def bucket(size: int) -> int:
     """The size up to which something is padded: 0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, ..."""
     if size <= 4:
@@ -90,8 +93,10 @@ def combine(rotation: gates.Rotation, angles: tuple[Affine, ...]) -> Affine:
 
 
 def parameter_room(structure: Structure) -> int:
-    """How many places the parameters have among the values; circuits that differ a little in number share them."""
-    return bucket(len(structure.parameters))
+    """How many places the parameters have among the values: 0, 16, 32, 64, ...; circuits that differ in number share
+    them. Places cost next to nothing beside a state, and a kernel of one's own costs a second."""
+    number = len(structure.parameters)
+    return max(_LEAST_ROOM, 1 << (number - 1).bit_length()) if number else 0
 
 
 def sources_of(

@@ -8,10 +8,12 @@ into which it takes the X and the Z of every qubit (Aaronson and Gottesman, arXi
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
 
 __all__ = ["Frame", "Word", "conjugate", "quarter_turns"]
 

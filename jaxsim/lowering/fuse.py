@@ -17,13 +17,12 @@ import cmath
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from jaxsim import gates
-from jaxsim.block_kernels import PAIRS, AnyArray, Factors, Terms, pieces
+from jaxsim.block_kernels import PAIRS, Factors, Terms, pieces
 from jaxsim.lowering.angles import (
     AXES,
     HADAMARD,
@@ -43,6 +42,11 @@ from jaxsim.lowering.angles import (
 from jaxsim.lowering.roll import Repeat, roll
 from jaxsim.parameters import Expression
 from jaxsim.structure import Instruction, Structure
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+    from jaxsim.block_kernels import AnyArray
 
 __all__ = ["Block", "Data", "Lowering", "Permute", "Phase", "Program", "Special", "lower_fused"]
 

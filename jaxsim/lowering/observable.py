@@ -10,18 +10,20 @@ they are one group, which costs two transforms of the state.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Complex, Float
 
 from jaxsim import kernels
 from jaxsim.leaves import known
 from jaxsim.lowering.angles import bucket
 from jaxsim.observables import PauliSum
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Complex, Float
 
 __all__ = ["LoweredObservable", "apply", "lower_observable"]
 

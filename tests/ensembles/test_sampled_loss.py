@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import jax
 import numpy as np
 import pytest
@@ -182,6 +184,10 @@ def test_jax_finds_no_derivative():
     row = vqe().lowered_sampled()
     with pytest.raises(TypeError, match="parameter shift"):
         jax.grad(SAMPLED_ENERGY)(np.zeros(6, np.float32), row, jax.random.key(0))
+
+
+def test_a_pickled_loss_is_the_same_object():
+    assert pickle.loads(pickle.dumps(SAMPLED_ENERGY)) is SAMPLED_ENERGY
 
 
 def test_parameters_are_one_array():
