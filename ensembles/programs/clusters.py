@@ -16,7 +16,7 @@ __all__ = ["METHODS", "clusters", "inside_share"]
 _DENSE_NODES = 256
 """Up to here the eigenvectors of a dense Laplacian are faster than an iteration."""
 
-Nodes = Int64[np.ndarray, " nodes"]
+Nodes: TypeAlias = "Int64[np.ndarray, ' nodes']"
 Weights: TypeAlias = Any  # scipy.sparse.csr_array, (n, n), symmetric
 
 
