@@ -74,7 +74,7 @@ def arguments_of(program: Any) -> dict[str, Any]:
         >>> def loss(x, data, key):
         ...     return (x**2).sum()
         >>> sorted(arguments_of(Program(loss, np.zeros(2), optimizer=adam(0.1), steps=5)))
-        ['data', 'initial_parameters', 'loss', 'optimizer', 'steps']
+        ['data', 'initial_parameters', 'loss', 'optimizer', 'steps', 'stopping']
     """
     if "_made_with" in vars(program):
         return dict(vars(program)["_made_with"])

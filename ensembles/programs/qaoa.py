@@ -15,6 +15,9 @@ from jaxsim import ansatz, mixers
 
 __all__ = ["QAOA"]
 
+_FEW_WIRES = 10
+"""Up to here the probabilities of all basis states are few enough to be brought to the host."""
+
 _PADDED_WIRES = 13
 """Up to here the diagonal of an observable is a transform, which takes as long for any number of terms."""
 
@@ -173,7 +176,7 @@ class QAOA(VQE):
             groups.setdefault(program._lowered.key, []).append(k)
         for members in groups.values():
             rows = jaxsim.stack([programs[k]._lowered for k in members])
-            winners = jaxsim.evaluate(rows, [parameters[k] for k in members], "most_probable")
+            winners = _most_probable(rows, [parameters[k] for k in members])
             for k, winner in zip(members, winners, strict=True):
                 found[k] = programs[k]._solution(int(winner), programs[k]._sign * values[k])
         return found
@@ -202,6 +205,14 @@ class QAOA(VQE):
             "optimum": optimum,
             "ratio": (expected - worst) / (optimum - worst) if optimum != worst else float("nan"),
         }
+
+
+def _most_probable(rows: jaxsim.Lowered, parameters: list[Any]) -> np.ndarray:
+    """The index of the most probable basis state of every row, (rows,)."""
+    if rows.num_wires > _FEW_WIRES:
+        return jaxsim.evaluate(rows, parameters, "most_probable")
+    # Programs that are sampled have this kernel already.
+    return np.argmax(jaxsim.evaluate(rows, parameters, "probabilities"), axis=1)
 
 
 def _padded(cost: jaxsim.PauliSum, n: int) -> jaxsim.PauliSum:

@@ -11,7 +11,7 @@ from scipy.linalg import expm
 
 from jaxsim import Circuit, Parameter, ParameterVector, X, Y, Z, ansatz, batch
 from jaxsim.gates import GATES
-from jaxsim.lowering.angles import bucket
+from jaxsim.lowering.angles import bucket, parameter_room
 from jaxsim.lowering.clifford import conjugate
 from jaxsim.lowering.observable import lower_observable
 from jaxsim.lowering.rotations import Lowering, Repeat, Special, Steps, lower_steps, masks
@@ -118,8 +118,10 @@ def test_expressions_become_affine_angles_and_atoms():
     circuit = Circuit(1).rx(2 * a - b + 0.3, 0).rz(a + np.sin(b) - 1, 0).ry(a * b, 0)
     lowering = lowered(circuit)
     assert set(lowering.atoms) == {b.sin(), a * b}
-    values = np.array([0.7, -0.4, 0, 0])
-    values[2:] = [atom.evaluate({a: 0.7, b: -0.4}) for atom in lowering.atoms]
+    room = parameter_room(circuit.structure)  # expressions come after the places of the parameters
+    values = np.zeros(room + 2)
+    values[:2] = 0.7, -0.4
+    values[room:] = [atom.evaluate({a: 0.7, b: -0.4}) for atom in lowering.atoms]
     numbers = Circuit(1).rx(2 * 0.7 + 0.4 + 0.3, 0).rz(0.7 + np.sin(-0.4) - 1, 0).ry(-0.28, 0)
     np.testing.assert_allclose(matrix(lowering, values, 1), matrix(lowered(numbers), NOTHING, 1), atol=1e-14)
 
