@@ -75,9 +75,13 @@ class Subject(ABC):
     def block_size(self, rows: int) -> int:
         """Rows of the blocks in which so many rows run."""
 
+    def kept(self, rows: Any) -> Any:
+        """Stacked rows that are evaluated again and again, in the form that suits that best."""
+        return rows
+
     @abstractmethod
     def evaluate(self, rows: Any, values: Any, want: str, keys: Any) -> Any:
-        """Stacked rows of the subject's key at values (rows, parameters)."""
+        """Stacked rows of the subject's key, or what `kept` made of them, at values (rows, parameters)."""
 
 
 def _checked(array: np.ndarray, num_parameters: int, what: str) -> np.ndarray:
@@ -132,6 +136,9 @@ class CircuitSubject(Subject):
 
     def block_size(self, rows: int) -> int:
         return jaxsim.block_size(rows, self.row)
+
+    def kept(self, rows: Any) -> Any:
+        return jaxsim.Blocks(rows)
 
     def evaluate(self, rows: Any, values: Any, want: str, keys: Any) -> Any:
         return jaxsim.evaluate(rows, values, want)  # type: ignore[arg-type]
@@ -264,6 +271,7 @@ class Family:
         self._places: dict[int, tuple[int, Subject]] = {}
         self._free: list[int] = []
         self._latest: tuple[Sequence[int], Any] = ((), None)
+        self._again = False
         self._lock = threading.Lock()
         self._text = b""
 
@@ -291,7 +299,9 @@ class Family:
             if self._latest[0] != key:
                 index = np.repeat(places, counts)
                 stacked = jax.tree.unflatten(self._tree, [leaf[index] for leaf in self._store])
-                self._latest = key, stacked
+                self._latest, self._again = (key, stacked), False
+            elif not self._again:
+                self._latest, self._again = (key, self.subject.kept(self._latest[1])), True
             return self._latest[1]
 
     def forget(self, subject: Subject) -> None:

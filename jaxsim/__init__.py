@@ -11,6 +11,7 @@ Example:
 
 from jaxsim import ansatz as ansatz
 from jaxsim import dynamic as dynamic
+from jaxsim.batch import Blocks as Blocks
 from jaxsim.batch import Lowered as Lowered
 from jaxsim.batch import block_size as block_size
 from jaxsim.batch import evaluate as evaluate

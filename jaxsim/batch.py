@@ -39,7 +39,7 @@ from jaxsim.threads import submit_blocks
 if TYPE_CHECKING:
     from jaxtyping import Array
 
-__all__ = ["ENGINES", "Lowered", "evaluate", "lower", "rows_per_block", "stack"]
+__all__ = ["ENGINES", "Blocks", "Lowered", "evaluate", "lower", "rows_per_block", "stack"]
 
 ENGINES = ("auto", *FORMS)
 
@@ -449,7 +449,7 @@ def take_block(tree: Any, part: slice, size: int) -> Any:
     """The rows of a block, padded with copies of its first row up to `size`."""
 
     def cut(leaf: Any) -> Any:
-        rows = leaf[part]
+        rows = leaf[part] if part.start or part.stop < leaf.shape[0] else leaf
         short = size - rows.shape[0]
         return rows if not short else np.concatenate([rows, np.repeat(rows[:1], short, axis=0)])
 
@@ -461,13 +461,51 @@ def row_lengths_differ(stacked: Lowered) -> bool:
     return len(np.unique(stacked.lengths)) > 1
 
 
+class Blocks:
+    """Rows sorted, cut into blocks and brought to the device: for rows that are evaluated again and again.
+
+    Args:
+        stacked: rows as `stack` makes them: every leaf has a leading axis (rows,).
+        keep: whether to bring them to the device now. Rows that are evaluated once go there as they are needed.
+
+    Example:
+        >>> import jaxsim as js, numpy as np
+        >>> a = js.Parameter("a")
+        >>> row = js.lower(js.Circuit(1).ry(a, 0), js.Z(0))
+        >>> rows = js.Blocks(js.stack([row, row]))
+        >>> [js.evaluate(rows, np.full((2, 1), x)).round(6).tolist() for x in (0.0, np.pi)]
+        [[1.0, 1.0], [-1.0, -1.0]]
+    """
+
+    def __init__(self, stacked: Lowered, *, keep: bool = True) -> None:
+        self.count, self.taken = len(stacked.num_parameters), int(np.max(stacked.num_parameters))
+        self.room, self.dtype, self.measures = stacked.room, stacked.real_dtype, bool(stacked.observables)
+        self.order = None
+        if row_lengths_differ(stacked):
+            # A block runs as long as its longest row: rows of a length go together.
+            self.order = np.argsort(stacked.lengths, kind="stable")
+            stacked = jax.tree.map(lambda leaf: leaf[self.order], stacked)
+        self.size = block_size(self.count, stacked)
+        self.cuts = blocks(self.count, self.size)
+        self.parts = [take_block(stacked, part, self.size) for part in self.cuts]
+        if keep:
+            self.parts = jax.device_put(self.parts)
+        shapes = tuple(leaf.shape[1:] for leaf in jax.tree.leaves(stacked))
+        self.signature = (jax.tree.structure(stacked), shapes, self.size)
+
+
 def evaluate(
-    stacked: Lowered, values: Any, want: Want = "value", *, keys: Any = None, shots: int | None = None
+    stacked: Lowered | Blocks,
+    values: Any,
+    want: Want = "value",
+    *,
+    keys: Any = None,
+    shots: int | None = None,
 ) -> Any:
     """Runs many rows of one key.
 
     Args:
-        stacked: rows as `stack` makes them: every leaf has a leading axis (rows,).
+        stacked: rows as `stack` makes them: every leaf has a leading axis (rows,); or `Blocks` of them.
         values: (rows, parameters) real; of rows with fewer parameters than others the first ones count. Or a vector for
             each row.
         want: "value": expectation values, (rows,) or (rows, observables); "value_and_grad": those and (rows[,
@@ -483,51 +521,42 @@ def evaluate(
     Raises:
         ValueError: shapes that do not fit; unknown `want`; values wanted of rows without observables.
     """
-    count, taken = len(stacked.num_parameters), int(np.max(stacked.num_parameters))
+    rows = stacked if isinstance(stacked, Blocks) else Blocks(stacked, keep=False)
     if isinstance(values, list | tuple) and len({len(own) for own in values}) > 1:
-        values = [np.pad(own, (0, max(taken - len(own), 0))) for own in values]
-    values = np.asarray(values, stacked.real_dtype)
-    if values.shape != (count, taken):
+        values = [np.pad(own, (0, max(rows.taken - len(own), 0))) for own in values]
+    given = np.asarray(values, rows.dtype)
+    if given.shape != (rows.count, rows.taken):
         raise ValueError(
-            f"values must have shape ({count}, {taken}): rows, parameters; but have shape {values.shape}."
+            f"values must have shape ({rows.count}, {rows.taken}): rows, parameters; but have shape {given.shape}."
         )
-    values = np.pad(values, ((0, 0), (0, stacked.room - taken)))
-    if want.startswith("value") and not stacked.observables:
+    if want.startswith("value") and not rows.measures:
         raise ValueError(f"want={want!r} needs an observable: give one to lower().")
-    order = None
-    if row_lengths_differ(stacked):
-        # A block runs as long as its longest row: rows of a length go together.
-        order = np.argsort(stacked.lengths, kind="stable")
-        stacked, values = jax.tree.map(lambda leaf: leaf[order], (stacked, values))
-    arguments: tuple[Any, ...] = (stacked, values)
+    values = np.zeros((rows.count, rows.room), rows.dtype)
+    values[:, : rows.taken] = given if rows.order is None else given[rows.order]
+    arguments: tuple[Any, ...] = (values,)
     if want == "samples":
         if keys is None or shots is None:
             raise ValueError("want='samples' needs keys and shots.")
         function: Callable[..., Any] = partial(_sample_block, shots=shots)
         keys = np.asarray(keys, np.uint32)
-        arguments = (stacked, values, keys if order is None else keys[order])
+        arguments = (values, keys if rows.order is None else keys[rows.order])
     elif want in ROW_FUNCTIONS:
         function = partial(_block, want=want)
     else:
         wants = ", ".join(map(repr, (*ROW_FUNCTIONS, "samples")))
         raise ValueError(f"want must be one of {wants}, but {want!r} was given.")
-    size = block_size(count, stacked)
-    cuts = blocks(count, size)
-    signature = (
-        jax.tree.structure(stacked),
-        tuple(a.shape[1:] for a in jax.tree.leaves(stacked)),
-        want,
-        shots,
-        size,
-    )
-    sent = submit_blocks(function, [take_block(arguments, part, size) for part in cuts], signature)
+    calls = [
+        (own, *take_block(arguments, part, rows.size))
+        for own, part in zip(rows.parts, rows.cuts, strict=True)
+    ]
+    sent = submit_blocks(function, calls, (*rows.signature, want, shots))
     results = [future.result() for future in sent]
     pieces = [
         jax.tree.map(lambda a, n=p.stop - p.start: np.asarray(a)[:n], r)
-        for p, r in zip(cuts, results, strict=True)
+        for p, r in zip(rows.cuts, results, strict=True)
     ]
-    whole = jax.tree.map(lambda *a: np.concatenate(a), *pieces)
-    if order is not None:
-        back = np.argsort(order)
+    whole = pieces[0] if len(pieces) == 1 else jax.tree.map(lambda *a: np.concatenate(a), *pieces)
+    if rows.order is not None:
+        back = np.argsort(rows.order)
         whole = jax.tree.map(lambda a: a[back], whole)
-    return (whole[0], whole[1][..., :taken]) if want == "value_and_grad" else whole
+    return (whole[0], whole[1][..., : rows.taken]) if want == "value_and_grad" else whole
