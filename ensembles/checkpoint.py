@@ -14,10 +14,8 @@ import io
 import json
 import os
 import platform
-import re
 import time
-import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +24,8 @@ import numpy as np
 
 import jaxsim
 from ensembles.checkpoint_error import CheckpointError
-from ensembles.names import Name, name_words
-from ensembles.program import Program, Row
-from ensembles.subjects import Hosting
 
-__all__ = ["Checkpoint", "fingerprint"]
+__all__ = ["Checkpoint"]
 
 _MAGIC = b"ensembles checkpoint\n"
 _FORMAT = 1
@@ -199,85 +194,3 @@ def _sync_directory(directory: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-# which ensemble -------------------------------------------------------------------------------------------------
-
-
-def fingerprint(
-    names: Sequence[Name],
-    programs: Sequence[Program],
-    rows: Sequence[Row],
-    hostings: Sequence[Hosting],
-    root: np.ndarray,
-) -> bytes:
-    """16 bytes that are the same for the same ensemble and seed, in every process.
-
-    Of losses it is the name, the code and what they close over that count.
-
-    Args:
-        names, programs: in the ensemble's order.
-        rows: of the compiled programs.
-        hostings: of the hosted ones.
-        root: key data of the seed.
-    """
-    digest = hashlib.blake2b(root.tobytes(), digest_size=16, person=b"ensembles/run/1")
-    texts: dict[Any, bytes] = {}
-    for name, program in zip(names, programs, strict=True):
-        kind = type(program)
-        digest.update(name_words(name).tobytes())
-        digest.update(f"{kind.__module__}.{kind.__qualname__}".encode())
-        if program.hosted:
-            # Not the code of its `run`: one that was changed goes on with new questions.
-            digest.update(_stable(program.optimizer))
-    for row in rows:
-        key = row.key
-        if key not in texts:
-            texts[key] = _stable(key) + _code(row.loss.value)
-        digest.update(texts[key])
-        _enter_arrays(digest, jax.tree.leaves(row))
-    for hosting in hostings:
-        if hosting.subject is not None:
-            digest.update(_stable(jax.tree.structure(hosting.subject.row)))
-            _enter_arrays(digest, jax.tree.leaves(hosting.subject.row))
-        if hosting.initial is not None:
-            _enter_arrays(digest, jax.tree.leaves(hosting.initial))
-    return digest.digest()
-
-
-def _stable(static: Any) -> bytes:
-    """A text for something static, without the addresses that differ from process to process."""
-    return re.sub(r"(at )?0x[0-9a-f]+", "", repr(static)).encode()
-
-
-def _code(function: Any) -> bytes:
-    """A function as bytes: its name, what it does, and the values that it closes over."""
-    name = getattr(function, "__qualname__", type(function).__qualname__)
-    parts = [name.encode(), _code_bytes(getattr(function, "__code__", None))]
-    for cell in getattr(function, "__closure__", None) or ():
-        with contextlib.suppress(ValueError):  # an empty cell
-            parts.append(_value_bytes(cell.cell_contents))
-    return b"|".join(parts)
-
-
-def _code_bytes(code: Any) -> bytes:
-    if not isinstance(code, types.CodeType):
-        return b""
-    constants = [_code_bytes(c) if isinstance(c, types.CodeType) else _stable(c) for c in code.co_consts]
-    return b"|".join([code.co_code, repr(code.co_names).encode(), *constants])
-
-
-def _value_bytes(value: Any) -> bytes:
-    if callable(value):
-        return _code(value) if hasattr(value, "__code__") else _stable(type(value))
-    if isinstance(value, np.ndarray | jax.Array):
-        array = np.asarray(value)
-        return f"{array.dtype}{array.shape}".encode() + array.tobytes()
-    return _stable(value)
-
-
-def _enter_arrays(digest: Any, leaves: Iterable[Any]) -> None:
-    for leaf in leaves:
-        array = np.ascontiguousarray(leaf)
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(array.data if array.size else b"")

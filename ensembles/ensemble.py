@@ -300,6 +300,8 @@ def run_options(
     if checkpoint_dir is not None:
         if not isinstance(checkpoint_dir, str | os.PathLike):
             raise TypeError(f"run: checkpoint_dir is a path, but {checkpoint_dir!r} was given.")
+        if not os.fspath(checkpoint_dir):
+            raise ValueError("run: checkpoint_dir is empty; give a directory, or None for no checkpoints.")
         checkpoint = Checkpoint(checkpoint_dir, float(checkpoint_seconds), checkpoint_calls)
     return RunOptions(show, max_seconds, callback, callback_steps, checkpoint)
 
@@ -365,8 +367,14 @@ def _check_losses(programs: Sequence[tuple[Any, Program]], rows: Sequence[Row]) 
 
 def _check_loss(name: Any, program: Program, loss: Any, parameters: Any, data: Any) -> None:
     key = jax.eval_shape(lambda: jax.random.key(0))
+    returned: list[Any] = []
+
+    def watched(*arguments: Any) -> Any:
+        returned.append(loss(*arguments))
+        return returned[-1]
+
     try:
-        value = jax.eval_shape(loss, parameters, data, key)
+        value = jax.eval_shape(watched, parameters, data, key)
     except Exception as error:
         raise ValueError(
             f"The loss of program {names.display_name(name)!r} ({program.describe()}) cannot be evaluated: "
@@ -377,6 +385,11 @@ def _check_loss(name: Any, program: Program, loss: Any, parameters: Any, data: A
         raise ValueError(
             f"The loss of program {names.display_name(name)!r} ({program.describe()}) must return a real "
             f"scalar, but returns {value}."
+        )
+    if isinstance(returned[-1], float):
+        raise ValueError(
+            f"The loss of program {names.display_name(name)!r} ({program.describe()}) must return a JAX value, but "
+            f"returns the Python number {returned[-1]!r}, which does not depend on the parameters."
         )
 
 

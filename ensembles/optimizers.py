@@ -284,7 +284,8 @@ def with_hyperparameters(optimizer: Optimizer, changes: Mapping[str, Any]) -> Op
     """
     everything = {**optimizer.hyperparameters, **_settings(optimizer), **changes}
     clips = {name.removeprefix("clip_"): everything.pop(name) for name in _CLIPPING if name in everything}
-    made = RULES[optimizer.kind].make(**everything)
+    # What clips may be an optax transformation, which has no numbers to change.
+    made = optimizer if changes.keys() <= {*_CLIPPING} else RULES[optimizer.kind].make(**everything)
     return clipped(made, **clips) if clips else made
 
 
@@ -302,6 +303,11 @@ def check_loss(optimizer: Optimizer, loss: Any, kind: str) -> None:
     row = RULES.get(optimizer.kind)
     if row is not None and row.needs is not None and not hasattr(loss, row.needs[0]):
         attribute, words = row.needs
+        if not getattr(loss, "exact", True):
+            raise TypeError(
+                f"{kind}: {optimizer.kind} needs {words}, which estimates from shots lack. Leave out shots, or take "
+                "another optimiser, for example ensembles.spsa(0.1)."
+            )
         raise TypeError(
             f"{kind}: {optimizer.kind} needs {words}, which the losses of VQE and QAOA know. Give the loss a method "
             f"{attribute} (ensembles.steps.Objective says which), or take another optimiser, for example "

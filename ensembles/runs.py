@@ -13,10 +13,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from ensembles.checkpoint import Checkpoint, fingerprint
+from ensembles.checkpoint import Checkpoint
 from ensembles.checkpoint_error import CheckpointError
 from ensembles.compilations import count_compilations
 from ensembles.compiled import CompiledRun, Outcome
+from ensembles.fingerprint import fingerprint
 from ensembles.hosted import HEARTBEAT, HostedOutcome, HostedRun
 from ensembles.journal import Journal
 from ensembles.names import Name

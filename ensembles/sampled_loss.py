@@ -57,6 +57,7 @@ class SampledEnergy:
     """
 
     __name__ = __qualname__ = "SAMPLED_ENERGY"
+    exact = False
 
     def __reduce__(self) -> str:
         # Pickled and back it is the same object again, so that programs still share calls.
@@ -152,6 +153,9 @@ class SampledSubject(CircuitSubject):
 
     def block_size(self, rows: int) -> int:
         return self.rows_per_block if rows > 1 else self._alone
+
+    def kept(self, rows: Any) -> Any:
+        return rows
 
     def evaluate(self, rows: Any, values: Any, want: str, keys: Any) -> Any:
         count, taken = np.shape(values)

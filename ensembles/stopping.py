@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ __all__ = ["EarlyStopping", "Patience", "Stopping", "as_stopping", "decide", "fr
 _NEVER = np.int32(2**31 - 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EarlyStopping:
     """When a program has converged; whatever is met first ends it, with the status "converged".
 
@@ -50,6 +50,10 @@ class EarlyStopping:
     min_delta: float = 0.0
     gradient_norm: float | None = None
     target: float | None = None
+
+    def __repr__(self) -> str:
+        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        return f"EarlyStopping({', '.join(f'{name}={value}' for name, value in given.items())})"
 
     def __post_init__(self) -> None:
         if self.patience is not None:

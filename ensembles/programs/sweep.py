@@ -18,6 +18,8 @@ from ensembles.hosted_optimizers import HostedOptimizer
 from ensembles.optimizers import RULES, Optimizer, as_optimizer, with_hyperparameters
 from ensembles.program import Program
 from ensembles.programs.arguments import arguments_of, rebuilt
+from ensembles.schedules import Schedule
+from ensembles.stopping import EarlyStopping
 from jaxsim import Circuit, PauliSum
 
 __all__ = ["Sweep", "sweep"]
@@ -219,14 +221,18 @@ def _kind_of(program: Program, field: str, own: Sequence[str]) -> str:
 
 
 def _hyperparameters_of(optimizer: Any) -> list[str]:
-    rule = RULES.get(optimizer.kind) if isinstance(optimizer, Optimizer) else None
-    return list(inspect.signature(rule.make).parameters) if rule else []
+    if not isinstance(optimizer, Optimizer):
+        return []
+    rule = RULES.get(optimizer.kind)
+    own = list(inspect.signature(rule.make).parameters) if rule else []
+    return list(dict.fromkeys([*own, *optimizer.hyperparameters]))  # those of `clipped`, too
 
 
 def _warn_of_idle_seeds(program: Program, kinds: Mapping[str, str]) -> None:
     """Seeds of a program that draws nothing at random give the same result each time."""
     fixed = getattr(program, "initial_parameters", None) is not None
     draws = program.hosted or not getattr(program, "exact", False) or not fixed
+    draws = draws or getattr(program.optimizer, "kind", None) == "spsa"
     if set(kinds.values()) == {"seed"} and not draws:
         warnings.warn(
             f"sweep: a {type(program).__name__} with given initial_parameters and no shots draws nothing at random, so "
@@ -257,7 +263,7 @@ def _values(field: str, given: Any) -> tuple[list[Any], list[Any]]:
 
 
 def _label(value: Any, position: int) -> Any:
-    """What stands for a value in names: numbers and text themselves, optimisers as they print, else the position."""
+    """What stands for a value in names: numbers, text themselves, optimisers and rules as they print, or a place."""
     if isinstance(value, np.generic | np.ndarray | jax.Array) and np.ndim(value) == 0:
         scalar = np.asarray(value)[()]
         value = (
@@ -267,7 +273,12 @@ def _label(value: Any, position: int) -> Any:
         return value
     if isinstance(value, type):
         return value.__name__
-    return repr(value) if isinstance(value, Optimizer | HostedOptimizer) else position
+    # An address differs from process to process, and with it would the name and all random numbers.
+    prints = isinstance(value, _PRINTED) and " at 0x" not in repr(value)
+    return repr(value) if prints else position
+
+
+_PRINTED = Optimizer | HostedOptimizer | Schedule | EarlyStopping
 
 
 def _text(label: Any) -> str:

@@ -260,6 +260,7 @@ BAD = [
     ({"checkpoint_calls": 0}, ValueError, "checkpoint_calls must be at least 1"),
     ({"checkpoint_calls": 1.5}, TypeError, "checkpoint_calls is an integer"),
     ({"directory": 7}, TypeError, "checkpoint_dir is a path, but 7"),
+    ({"directory": ""}, ValueError, "checkpoint_dir is empty"),
 ]
 
 

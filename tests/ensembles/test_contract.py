@@ -29,11 +29,17 @@ from ensembles import (
     ProgramEnsemble,
     QNNRegressor,
     adam,
+    clipped,
     differential_evolution,
+    lbfgs,
+    natural_gradient,
     random_search,
     rmsprop,
+    rotosolve,
+    schedules,
     scipy_minimize,
     sgd,
+    spsa,
 )
 from ensembles.optimizers import RULES
 from ensembles.problems import MaxCut, tfim
@@ -65,6 +71,17 @@ class Numbers(NamedTuple):
     @property
     def stopping(self):
         return None if self.patience is None else EarlyStopping(patience=self.patience, min_delta=0.02)
+
+    @property
+    def target(self):
+        """The other rules: a loss that is good enough, a slope that is small enough."""
+        if self.patience is None:
+            return None
+        return EarlyStopping(target=-self.scale, gradient_norm=0.1 * self.patience)
+
+    @property
+    def shots(self):
+        return 17 + 40 * self.steps
 
 
 def noisy(parameters, data, key):
@@ -118,6 +135,33 @@ def chain(n, size):
 COBYLA = scipy_minimize("COBYLA", maxiter=9)
 ADAM = {"layered": adam, "rotations": sgd, "fused": rmsprop}
 
+
+def pair(n, **options):
+    """Two qubits whose kernels most species share."""
+    return VQE(
+        PAIR, n.scale * Z(0) @ Z(1) + X(0), **{"steps": n.steps, "initial_parameters": n.at(2), **options}
+    )
+
+
+SEARCHES = {
+    "line search": lambda n: lbfgs(0.5 + n.rate, memory_size=3),
+    "stochastic line search": lambda n: lbfgs(memory_size=2, stochastic=True),
+    "simultaneous": lambda n: spsa(n.rate, n.scale),
+    "simultaneous, scheduled": lambda n: clipped(
+        spsa(schedules.cosine_decay(n.rate, 5), resamplings=2), norm=n.scale
+    ),
+    "natural": lambda n: natural_gradient(n.rate),
+    "natural, in blocks": lambda n: clipped(
+        natural_gradient(n.rate, approximation="block_diagonal"), norm=n.scale
+    ),
+    "natural, diagonal": lambda n: natural_gradient(n.rate, approximation="diagonal"),
+    "rotation by rotation": lambda n: rotosolve(),
+    "scheduled": lambda n: clipped(
+        adam(schedules.warmup_cosine_decay(0.0, n.rate, 2, 5)), norm=n.scale, value=0.3
+    ),
+}
+"""Rules that ask for more than a gradient, or follow something made of it."""
+
 FEW = {
     "one qubit, double": lambda n: VQE(
         SINGLE, n.scale * Z(0) + X(0), optimizer=adam(n.rate), steps=n.steps, dtype=DOUBLE, initial_parameters=n.at(2)
@@ -144,6 +188,8 @@ FEW = {
         breaks, np.full(2, n.scale, np.float32), data=np.float32(1), optimizer=sgd(n.rate), steps=n.steps
     ),
     "walk": lambda n: Walk(n, dtype=[np.complex64, DOUBLE][n.steps % 2]),
+    "line search": lambda n: pair(n, optimizer=lbfgs(0.5 + n.rate, memory_size=3), stopping=n.target),
+    "shots": lambda n: pair(n, optimizer=adam(n.rate), shots=n.shots, stopping=n.stopping),
 }  # fmt: skip
 """The species of the quick test."""
 
@@ -165,6 +211,37 @@ MANY = FEW | {
         CLASSIFIER, n.scale * Z(0), INPUTS, np.tanh(INPUTS[:, 0]), batch_size=3, optimizer=adam(n.rate), steps=n.steps
     ),
     "samples, hosted": lambda n: QNNRegressor(CLASSIFIER, n.scale * Z(0), INPUTS, INPUTS[:, 0], optimizer=COBYLA),
+    "samples, line search": lambda n: QNNRegressor(
+        CLASSIFIER, n.scale * Z(0), INPUTS, np.tanh(INPUTS[:, 0]), batch_size=3, steps=n.steps,
+        optimizer=lbfgs(memory_size=2, stochastic=True), stopping=n.target,
+    ),
+    "noisy, simultaneous": lambda n: Program(
+        noisy, pytree(n), data=np.full((2, 3), n.rate, np.float32), optimizer=spsa(n.rate), steps=n.steps,
+        stopping=n.stopping,
+    ),
+    "ring, shots": lambda n: QAOA(
+        graph(n, 4), layers=1, optimizer=sgd(n.rate), steps=n.steps, shots=n.shots, stopping=n.target
+    ),
+    "ring, shots, double": lambda n: QAOA(
+        graph(n, 4), layers=1, optimizer=spsa(n.rate), steps=n.steps, shots=n.shots, stopping=n.stopping, dtype=DOUBLE
+    ),
+    "ring, line search": lambda n: QAOA(graph(n, 5), layers=2, optimizer=lbfgs(), steps=n.steps, stopping=n.stopping),
+    "shots, simultaneous": lambda n: pair(n, optimizer=spsa(n.rate), shots=n.shots, engine="fused"),
+    "shots, stochastic line search": lambda n: pair(
+        n, optimizer=lbfgs(memory_size=2, stochastic=True), shots=n.shots, engine="rotations"
+    ),
+    "shots, hosted": lambda n: pair(n, optimizer=COBYLA, steps=None, shots=n.shots),
+    "shots, hosted, slopes": lambda n: pair(
+        n, optimizer=scipy_minimize("L-BFGS-B", maxiter=n.steps + 1), steps=None, shots=n.shots, dtype=DOUBLE
+    ),
+} | {
+    f"{kind}, {engine}": lambda n, rule=rule, engine=engine: pair(
+        n, optimizer=rule(n), engine=engine, stopping=n.target if rule(n).has_gradient else None
+    )
+    for (kind, rule), engine in zip(SEARCHES.items(), 3 * list(ADAM))
+} | {
+    f"{kind}, double": lambda n, rule=rule: pair(n, optimizer=rule(n), dtype=DOUBLE, stopping=n.stopping)
+    for kind, rule in SEARCHES.items()
 }  # fmt: skip
 """The species of the long test."""
 
@@ -264,7 +341,9 @@ def test_many_ensembles(drawn, config, seed):
 
 
 SINGLE_PRECISION = sorted(
-    kind for kind in MANY if "double" not in kind and "128" not in kind and kind not in ("walk", "simplex")
+    kind
+    for kind in MANY
+    if "double" not in kind and "128" not in kind and kind not in ("walk", "simplex", "shots, hosted, slopes")
 )
 
 
@@ -305,3 +384,14 @@ def test_every_rule_keeps_its_bits(name):
         BatchConfig("off", memory_limit=1),
     ):
         check(drawn, kinds, config, 11)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(MANY.keys() - FEW.keys()))
+def test_every_species_keeps_its_bits(kind):
+    drawn = {
+        k: (kind, Numbers(rate, [0.25, 0.6180339887][k % 2], (3 * k + 2) % 7, [None, 0.3][k % 2], patience))
+        for k, (rate, patience) in enumerate([(0.05, None), (0.3, 1), (1.7, 2), (0.0, 3), (0.2, None)])
+    }
+    with jax.enable_x64(True):
+        check(drawn, MANY, BatchConfig(max_batch_size=2, max_rows_per_call=3), 11)

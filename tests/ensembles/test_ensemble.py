@@ -24,7 +24,9 @@ from ensembles import (
     Program,
     ProgramEnsemble,
     adam,
+    natural_gradient,
     rmsprop,
+    rotosolve,
     sgd,
 )
 from ensembles.compilations import count_compilations
@@ -39,7 +41,7 @@ H2 = ansatz.uccsd(4, 2)
 
 def hydrogen(length=0.735, *, learning_rate=0.1, steps=20, **options):
     hamiltonian = molecule("H2", bond_length=length).hamiltonian
-    return VQE(H2, hamiltonian, optimizer=adam(learning_rate), steps=steps, **options)
+    return VQE(H2, hamiltonian, **{"optimizer": adam(learning_rate), "steps": steps, **options})
 
 
 def graph(seed, *, nodes=6, layers=2, steps=10, **options):
@@ -504,6 +506,13 @@ def test_ctrl_c_ends_after_the_call_in_flight(monkeypatch, delay):
             ValueError,
             "cannot be evaluated",
         ),
+        (
+            lambda: ProgramEnsemble([Program(lambda x, d, k: 3.0, np.zeros(2), optimizer=adam(0.1), steps=1)]).plan(),
+            ValueError,
+            r"returns the Python number 3\.0",
+        ),
+        (lambda: hydrogen(optimizer=natural_gradient(0.1), shots=9), TypeError, "Leave out shots"),
+        (lambda: hydrogen(optimizer=rotosolve(), shots=9), TypeError, "Leave out shots"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_in_words(build, error, words):

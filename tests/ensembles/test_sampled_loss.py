@@ -23,7 +23,7 @@ from ensembles import (
 )
 from ensembles.problems import MaxCut
 from ensembles.rules import spsa
-from ensembles.sampled_loss import SAMPLED_ENERGY, SampledSubject, with_shots
+from ensembles.sampled_loss import SAMPLED_ENERGY, SampledSubject
 from ensembles.subjects import Hosting
 from jaxsim import Circuit, Parameter, X, Y, Z, ansatz
 from jaxsim.parameter_shift import lower_sampled, sampled_gradient_rows
@@ -32,43 +32,18 @@ A, B = Parameter("a"), Parameter("b")
 STEPS = 6
 
 
-class WithShots:
-    """Whatever it is put before, with shots."""
-
-    def __init__(self, *args, shots, gradient=True, **options):
-        self.sampled = None
-        self.shots, self.gradient = shots, gradient
-        super().__init__(*args, **options)
-
-    def lowered_sampled(self):
-        if self.sampled is None:
-            self.sampled = lower_sampled(self.ansatz, self.hamiltonian, self.shots, gradient=self.gradient)
-        return self.sampled
-
-    def row(self, name):
-        return with_shots(super().row(name), self.lowered_sampled())
-
-    def hosting(self):
-        subject = SampledSubject(self.lowered_sampled(), self.ansatz.parameters)
-        return Hosting(subject, self.initial_parameters)
-
-
-class SampledVQE(WithShots, VQE):
-    pass
-
-
-class SampledQAOA(WithShots, QAOA):
-    pass
-
-
 def ising(n, field):
     return sum(-1.0 * Z(q) @ Z(q + 1) for q in range(n - 1)) + sum(-field * X(q) for q in range(n))
+
+
+def sampled_row(program):
+    return program.row("any").data
 
 
 def vqe(field=0.5, shots=100, entangler="cx", optimizer=None, steps=STEPS, n=3, **options):
     circuit = ansatz.hardware_efficient(n, 1, entangler=entangler)
     optimizer = adam(0.1) if optimizer is None else optimizer
-    return SampledVQE(circuit, ising(n, field), optimizer=optimizer, steps=steps, shots=shots, **options)
+    return VQE(circuit, ising(n, field), optimizer=optimizer, steps=steps, shots=shots, **options)
 
 
 def run(programs, mode=BatchMode.MERGED, seed=5):
@@ -93,7 +68,7 @@ def mixed():
     edges = [(0, 1), (1, 2), (2, 3)]
     programs = {f"chain {k}": vqe(0.1 + k, 50 + 70 * k, ["cx", "cz"][k % 2]) for k in range(6)}
     programs |= {
-        f"cut {k}": SampledQAOA(
+        f"cut {k}": QAOA(
             MaxCut([*edges[:k], (0, 3), *edges[k + 1 :]]),
             layers=1,
             optimizer=adam(0.1),
@@ -103,7 +78,7 @@ def mixed():
         for k in range(3)
     }
     for k in range(2):
-        programs[f"atoms {k}"] = SampledVQE(
+        programs[f"atoms {k}"] = VQE(
             atoms, X(0) @ Y(1) + (k + 1.0) * Z(2), optimizer=sgd(0.1), steps=STEPS, shots=90
         )
     return programs
@@ -135,9 +110,8 @@ def test_engines_draw_the_same_shots():
     # some 10**6 shots to happen. Here are 3,000.
     results = {}
     for engine in ("layered", "rotations", "fused"):
-        program = vqe(0.5, 40, steps=3)
-        program.sampled = lower_sampled(program.ansatz, program.hamiltonian, 40, gradient=True, engine=engine)
-        assert program.sampled.engine == engine
+        program = vqe(0.5, 40, steps=3, engine=engine)
+        assert sampled_row(program).engine == engine
         results[engine] = run({"chain": program})["chain"]
     assert np.array_equal(results["rotations"].history, results["layered"].history)
     assert np.array_equal(results["fused"].history, results["layered"].history)
@@ -153,12 +127,12 @@ def test_seed_and_name_decide(merged):
 
 def test_evaluations_count_states(merged):
     # ry and rz on 3 qubits: 6 rotations; the last evaluation is of the loss alone.
-    assert int(sampled_gradient_rows(vqe().lowered_sampled())) == 13
+    assert int(sampled_gradient_rows(sampled_row(vqe()))) == 13
     assert merged[0].evaluations == STEPS * 13 + 1
 
 
 def test_rules_without_gradients_need_no_rotations():
-    programs = {k: vqe(0.5, 80 + k, optimizer=spsa(0.1), gradient=False, steps=4) for k in range(3)}
+    programs = {k: vqe(0.5, 80 + k, optimizer=spsa(0.1), steps=4) for k in range(3)}
     found = run(programs)
     same(found[1], run({1: programs[1]})[1])
     assert found[1].evaluations == 4 * 3 + 1
@@ -181,7 +155,7 @@ def test_broken_rows_fail_alone():
 
 
 def test_jax_finds_no_derivative():
-    row = vqe().lowered_sampled()
+    row = sampled_row(vqe())
     with pytest.raises(TypeError, match="parameter shift"):
         jax.grad(SAMPLED_ENERGY)(np.zeros(6, np.float32), row, jax.random.key(0))
 
@@ -199,12 +173,17 @@ def test_parameters_are_one_array():
 # hosted -----------------------------------------------------------------------------------------------------
 
 
-class Asks(WithShots, HostedProgram):
+class Asks(HostedProgram):
     """Values, gradients and probabilities at fixed parameters."""
 
-    def __init__(self, circuit, observable, **options):
-        self.ansatz, self.hamiltonian, self.initial_parameters = circuit, observable, None
-        super().__init__(circuit, observable, **options)
+    def __init__(self, circuit, observable, shots):
+        super().__init__(circuit, observable)
+        self.subject = SampledSubject(
+            lower_sampled(circuit, observable, shots, gradient=True), circuit.parameters
+        )
+
+    def hosting(self):
+        return Hosting(self.subject, None)
 
     def run(self, evaluate):
         sets = [[0.3, 0.1], [0.3, 0.1], [-1.0, 2.0]]
@@ -233,8 +212,7 @@ def test_hosted_programs_draw_shots_too():
 @pytest.mark.slow
 def test_scipy_on_shots():
     programs = {
-        k: vqe(0.2 + k, 100 + k, optimizer=scipy_minimize("COBYLA", maxiter=12), steps=None, gradient=False)
-        for k in range(3)
+        k: vqe(0.2 + k, 100 + k, optimizer=scipy_minimize("COBYLA", maxiter=12), steps=None) for k in range(3)
     }
     merged = run(programs)
     same(merged[1], run({1: programs[1]})[1])

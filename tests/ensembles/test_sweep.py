@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import networkx as nx
@@ -9,7 +11,19 @@ import numpy as np
 import optax
 import pytest
 
-from ensembles import QAOA, VQE, Program, ProgramEnsemble, adam, rmsprop, sgd
+from ensembles import (
+    QAOA,
+    VQE,
+    EarlyStopping,
+    Program,
+    ProgramEnsemble,
+    adam,
+    clipped,
+    rmsprop,
+    schedules,
+    sgd,
+    spsa,
+)
 from ensembles.compilations import count_compilations
 from ensembles.problems import MaxCut, tfim
 from ensembles.programs.arguments import arguments_of, rebuilt, remembers_arguments
@@ -71,6 +85,22 @@ def test_labels_for_what_has_no_short_text():
     assert list(sweep(PATTERN, hamiltonian=list(fields.values()))) == ["hamiltonian=0", "hamiltonian=1"]
     assert list(sweep(PATTERN, optimizer=[sgd(0.1)])) == ["optimizer=sgd(learning_rate=0.1)"]
     assert list(sweep(PATTERN, engine=["layered", "rotations"])) == ["engine=layered", "engine=rotations"]
+    rules = [None, EarlyStopping(patience=3, min_delta=0.5), EarlyStopping(target=0.0)]
+    assert list(sweep(PATTERN, stopping=rules, shots=[9])) == [
+        "stopping=None,shots=9",
+        "stopping=EarlyStopping(patience=3, min_delta=0.5),shots=9",
+        "stopping=EarlyStopping(target=0.0),shots=9",
+    ]
+    ramp = schedules.linear(0.5, 0.25, 9)
+    assert list(sweep(PATTERN, learning_rate=[ramp])) == [
+        "learning_rate=linear(init_value=0.5, end_value=0.25, transition_steps=9.0)"
+    ]
+
+
+def test_no_address_gets_into_a_name():
+    # Names decide random numbers, so they must be the same in every process.
+    compiled_in = [adam(optax.linear_schedule(0.1, 0.0, 3)), clipped(optax.adam(0.1), norm=1.0)]
+    assert list(sweep(PATTERN, optimizer=compiled_in)) == ["optimizer=0", "optimizer=1"]
 
 
 # each program is what one would have written -------------------------------------------------------------------
@@ -141,6 +171,20 @@ def test_schedules_and_flags():
         dict(programs["learning_rate=ramp,nesterov=False"].optimizer.static)["learning_rate"].value
         is schedule
     )
+
+
+def test_clipping_is_a_field_of_what_is_clipped():
+    for optimizer in (clipped(adam(0.1), norm=1.0, value=0.5), clipped(optax.adam(0.1), norm=1.0)):
+        pattern = VQE(CIRCUIT, tfim(3), optimizer=optimizer, steps=6)
+        programs = sweep(pattern, clip_norm=[0.25, 2.0])
+        assert [p.optimizer.hyperparameters["clip_norm"] for p in programs.values()] == [0.25, 2.0]
+        same = [jax.tree.structure(p.optimizer) == jax.tree.structure(optimizer) for p in programs.values()]
+        assert all(same)
+        assert [p.optimizer.hyperparameters.get("clip_value") for p in programs.values()] == [
+            optimizer.hyperparameters.get("clip_value")
+        ] * 2
+    with pytest.raises(ValueError, match=r"has no field 'clip_norm'"):
+        sweep(PATTERN, clip_norm=[1.0])
 
 
 def test_a_function_as_the_pattern():
@@ -227,6 +271,10 @@ def test_seeds_that_change_nothing_warn():
     fixed = VQE(CIRCUIT, tfim(3), optimizer=adam(0.1), steps=6, initial_parameters=np.zeros(6))
     with pytest.warns(UserWarning, match=r"draws nothing at random, so all seeds give the same result"):
         sweep(fixed, seed=range(2))
+    draws = VQE(CIRCUIT, tfim(3), optimizer=spsa(0.1), steps=6, initial_parameters=np.zeros(6))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sweep(draws, seed=range(2))
 
 
 @pytest.mark.parametrize(
