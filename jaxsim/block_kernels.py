@@ -168,6 +168,10 @@ PART_BITS = 17
 """A state of more qubits is taken in parts of so many amplitudes (2**) through several blocks: they stay in cache,
 and what the blocks need besides the state stays small."""
 
+WHOLE_BITS = 22
+"""A forward run takes a state of up to so many qubits whole: one core alone takes parts out and puts them back, which
+takes as long as the blocks. What the blocks need besides the state is less than a backward run holds anyway."""
+
 LEAST_ROW_BITS = 6
 """Parts consist of rows of at least so many neighbouring amplitudes."""
 
@@ -185,12 +189,12 @@ class Parts(NamedTuple):
     shift: int
 
 
-def parts_for(num_wires: int, start: int, end: int) -> Parts | None:
-    """Parts that hold all of the qubits start, ..., end - 1; None if there is no such cut.
+def parts_for(num_wires: int, start: int, end: int, part_bits: int) -> Parts | None:
+    """Parts of 2**part_bits amplitudes that hold all of the qubits start, ..., end - 1; None if there is no such cut.
 
     For any five neighbouring qubits there is one: the more qubits, the larger are parts.
     """
-    bits = min(max(PART_BITS, (num_wires + 5 + LEAST_ROW_BITS) // 2), num_wires)
+    bits = min(max(part_bits, (num_wires + 5 + LEAST_ROW_BITS) // 2), num_wires)
     if end <= bits:
         return Parts(2 ** (num_wires - bits), 1, 1, 2**bits, 0)
     row_bits = bits - (num_wires - start)

@@ -167,13 +167,13 @@ def explained(circuit: Circuit, row: Lowered, asked: str) -> str:
     choice = batch.choice(circuit, keep_phase=not row.observables)
     why = choice.reason if asked == "auto" else "asked for"
     form = lowered_form(circuit, row.engine, keep_phase=not row.observables, exact=False)
-    others = ", ".join(f"{name} {cost:,.0f}" for name, cost in choice.costs.items())
+    others = ", ".join(f"{name} {cost / 1000:,.1f}" for name, cost in choice.costs.items())
     lines = {
         "engine": f"{row.engine}: {why} ({row.dtype}, diff={row.diff!r})",
         "qubits": f"{row.num_wires} (a state has {state:,} bytes)",
         "parameters": f"{int(row.num_parameters)}",
         "form": described(form),
-        "estimate": f"{others} (nanoseconds per amplitude of a gradient)",
+        "estimate": f"{others} (microseconds of a gradient)",
         "observables": f"{len(row.observables)}",
         "data": f"{data:,} bytes; circuits whose data have the same shapes share the compiled kernel",
     }

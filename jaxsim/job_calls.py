@@ -81,7 +81,7 @@ def job_engine(circuit: Circuit, asked: str, *, keep_phase: bool) -> str:
         return "rotations"
     choice = choose(circuit, keep_phase=keep_phase, exact=False)
     if choice.engine == "fused" and circuit.num_wires <= UNIVERSAL_WIRES:
-        return min(choice.costs, key=choice.costs.__getitem__)
+        return min(choice.costs.keys() - {"fused"}, key=choice.costs.__getitem__)
     return choice.engine
 
 

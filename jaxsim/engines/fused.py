@@ -184,7 +184,8 @@ def _forward(
     num_wires: int, items: tuple[Item, ...], supply: _Supply, operands: Operands, planes: Array
 ) -> Array:
     at = _Counts()
-    for group in _grouped(num_wires, items):
+    part_bits = num_wires if num_wires <= block_kernels.WHOLE_BITS else block_kernels.PART_BITS
+    for group in _grouped(num_wires, items, part_bits):
         counts = _consumed(group) if isinstance(group, Repeat) else _total(group.items)
         own = _slice(supply, at, counts)
         at = at.plus(counts)
@@ -216,7 +217,7 @@ class _Single(NamedTuple):
     items: tuple[Item]
 
 
-def _grouped(num_wires: int, items: tuple[Item, ...]) -> list[Repeat | _Sweep | _Single]:
+def _grouped(num_wires: int, items: tuple[Item, ...], part_bits: int) -> list[Repeat | _Sweep | _Single]:
     """Operations with neighbouring blocks joined where the same parts of the state hold all their qubits."""
     groups: list[Repeat | _Sweep | _Single] = []
     for item in items:
@@ -228,7 +229,7 @@ def _grouped(num_wires: int, items: tuple[Item, ...]) -> list[Repeat | _Sweep | 
             before = groups[-1].items if groups and isinstance(groups[-1], _Sweep) else ()
             for blocks in ((*before, item), (item,)):
                 start, end = min(b.start for b in blocks), max(b.start + b.bits for b in blocks)
-                parts = block_kernels.parts_for(num_wires, start, end)
+                parts = block_kernels.parts_for(num_wires, start, end, part_bits)
                 if parts is not None:
                     break
             assert parts is not None
@@ -363,7 +364,7 @@ def _backward(
     by_operand = nothing.operands
     parts = [nothing]
     end = _total(items)
-    for group in reversed(_grouped(num_wires, items)):
+    for group in reversed(_grouped(num_wires, items, block_kernels.PART_BITS)):
         counts = _consumed(group) if isinstance(group, Repeat) else _total(group.items)
         end = end.plus(counts, -1)
         own = _slice(supply, end, counts)

@@ -6,22 +6,34 @@ memory. So results cannot depend on history.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxsim.circuit import Circuit
-from jaxsim.lowering.forms import lowered_form
+from jaxsim.engines import layered, rotations
+from jaxsim.lowering.forms import Form, lowered_form
 from jaxsim.lowering.layers import NoLayersError
+from jaxsim.lowering.rotations import Steps
 
 __all__ = ["Choice", "choose"]
 
 LARGE_WIRES = 16
 """From here on states no longer fit a core's cache, and structure that is compiled in saves passes over memory."""
 
-LAYER = (4.5, 0.95)
-"""Nanoseconds per amplitude of a gradient through a layer: at all, and for each qubit. AMD EPYC (Zen 5), one core;
-measured on a former kernel, it still fits at 10 qubits and is low for fewer than 8."""
-STEP = 2.6
-"""Nanoseconds per amplitude of a gradient through a two-level step."""
+# Nanoseconds on one core of an AMD EPYC (Zen 5), fitted to gradients of some sixty circuits of 2 to 14 qubits;
+# docs/performance.md has the table. What all engines do alike (the observable, a call's share) is left out.
+
+LAYER = (240.0, 3.3, 1.06)
+"""A gradient through a layer: for each qubit; for each amplitude; for each amplitude and qubit."""
+LAYER_PHASES = 6.0
+"""For each amplitude, where layers have signs, masked phases or tables."""
+STEP = (90.0, 2.6)
+"""A gradient through a two-level step: for each of its angles; for each amplitude."""
+OPERATION = 2.6
+"""A gradient through a block or a phase of the fused engine, for each amplitude of a large state."""
+
+UNSHARED = 1.25
+"""How much more steps count where gates given by arrays are between them: then the numbers of both are compiled in,
+while layers share a kernel whatever the depth."""
 
 
 class Choice(NamedTuple):
@@ -30,7 +42,7 @@ class Choice(NamedTuple):
     Attributes:
         engine: its name.
         reason: in words.
-        costs: nanoseconds per amplitude that a gradient is expected to take, by engine.
+        costs: nanoseconds that a gradient is expected to take, by engine.
     """
 
     engine: str
@@ -38,25 +50,46 @@ class Choice(NamedTuple):
     costs: dict[str, float]
 
 
+def _layers(form: Form, program: layered.Program) -> float:
+    n, phases = program.num_wires, program.sign or program.masked or bool(program.tables)
+    each_qubit, each_amplitude, both = LAYER
+    return form.used * (each_qubit * n + (each_amplitude + both * n + LAYER_PHASES * phases) * 2**n)
+
+
+def _steps(form: Form, program: rotations.Program) -> float:
+    unshared = UNSHARED if any(not isinstance(item, Steps) for item in program.items) else 1
+    return unshared * form.used * (STEP[0] * program.num_angles + STEP[1] * 2**program.num_wires)
+
+
+def _operations(form: Form, program: Any) -> float:
+    return form.used * OPERATION * 2**program.num_wires
+
+
+_COSTS = {"rotations": _steps, "layered": _layers, "fused": _operations}
+_WORDS = {"rotations": "steps", "layered": "layers", "fused": "operations"}
+
+
 def choose(circuit: Circuit, *, keep_phase: bool, exact: bool | int) -> Choice:
-    """The engine for a circuit.
+    """The engine for a circuit: that which is expected to take least for a gradient.
+
+    The fused engine takes part for large states only: it compiles anew for every structure.
 
     Args:
         circuit: any circuit.
         keep_phase, exact: as for `lowered_form`.
     """
-    n = circuit.num_wires
-    steps = lowered_form(circuit, "rotations", keep_phase=keep_phase, exact=exact)
-    costs = {"rotations": STEP * steps.used}
+    n, missing = circuit.num_wires, None
+    forms = {"rotations": lowered_form(circuit, "rotations", keep_phase=keep_phase, exact=exact)}
     try:
-        layers = lowered_form(circuit, "layered", keep_phase=keep_phase, exact=exact)
-    except NoLayersError as missing:
-        if n >= LARGE_WIRES:
-            return Choice("fused", f"{n} qubits, and {missing} has no layered form", costs)
-        return Choice("rotations", f"{missing} has no layered form", costs)
-    costs["layered"] = (LAYER[0] + LAYER[1] * n) * layers.used
+        forms["layered"] = lowered_form(circuit, "layered", keep_phase=keep_phase, exact=exact)
+    except NoLayersError as error:
+        missing = f"{error} has no layered form"
     if n >= LARGE_WIRES:
-        return Choice("fused", f"{n} qubits: states of this size do not fit a core's cache", costs)
-    if costs["rotations"] < costs["layered"]:
-        return Choice("rotations", f"{steps.used} steps cost less than {layers.used} layers", costs)
-    return Choice("layered", f"{layers.used} layers cost less than {steps.used} steps", costs)
+        forms["fused"] = lowered_form(circuit, "fused", keep_phase=keep_phase, exact=exact)
+    costs = {name: _COSTS[name](form, form.program) for name, form in forms.items()}
+    # Where they cost the same: in this order
+    best = min((name for name in ("fused", "layered", "rotations") if name in costs), key=costs.__getitem__)
+    used = {name: f"{form.used} {_WORDS[name]}" for name, form in forms.items()}
+    others = " or ".join(text for name, text in used.items() if name != best)
+    reason = f"{used[best]} cost less than {others}" if others else ""
+    return Choice(best, ", and ".join(filter(None, (reason, missing))), costs)

@@ -81,7 +81,7 @@ def _rotations(
 def _fused(
     structure: Structure, angles: Any, operands: tuple, keep_phase: bool, exact: bool | int, absorb: bool
 ) -> Form:
-    return Form(*lower_fused(structure, angles, operands, keep_phase=keep_phase)[:4])
+    return Form(*lower_fused(structure, angles, operands, keep_phase=keep_phase, absorb=absorb))
 
 
 _LOWER = {"layered": _layered, "rotations": _rotations, "fused": _fused}
@@ -106,6 +106,8 @@ def lowered_form(
         NoLayersError: if the circuit has no layered form.
     """
     angles = None if isinstance(circuit.angles, jax.Array) else np.asarray(circuit.angles)
+    absorb = absorb and engine != "layered"  # the same form: it is made once
+    exact = exact if engine == "layered" else False
     arguments = (circuit.structure, angles, circuit.operands, keep_phase, exact, absorb)
     if any(i.gate == "unitary" for i in circuit.instructions):
         return _LOWER[engine](*arguments)  # its entries may have been folded

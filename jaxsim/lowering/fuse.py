@@ -39,7 +39,9 @@ from jaxsim.lowering.angles import (
     sources_of,
     uses,
 )  # fmt: skip
+from jaxsim.lowering.clifford import Frame, quarter_turns
 from jaxsim.lowering.roll import Repeat, roll
+from jaxsim.lowering.rotations import masks as word_masks
 from jaxsim.parameters import Expression
 from jaxsim.structure import Instruction, Structure
 
@@ -144,12 +146,14 @@ class Lowering(NamedTuple):
         atoms: non-affine expressions whose values follow the parameters and the bound angles among the
             values.
         used: number of operations.
+        frame: a Clifford operation after them, which what is measured is conjugated by; None is none.
     """
 
     program: Program
     data: Data
     atoms: tuple[Expression, ...]
     used: int
+    frame: Frame | None = None
 
 
 # gates to real and diagonal ones --------------------------------------------------------------------------
@@ -572,8 +576,32 @@ def _rows(block: Block, factor: _Factor) -> tuple[np.ndarray, np.ndarray, np.nda
 # assembling -----------------------------------------------------------------------------------------------
 
 
+_RELABELLING = frozenset({"x", "y", "z", "cx", "swap"})
+"""Clifford gates that permute basis states, up to signs. They take words of Z alone into such words, words of X alone
+too: an observable that absorbs them has no more groups of terms than before."""
+
+
+def _tail(structure: Structure) -> tuple[int, Frame | None]:
+    """Where the gates of `_RELABELLING` that end the circuit begin, and their product."""
+    start = len(structure.instructions)
+    while start and (i := structure.instructions[start - 1]).gate in _RELABELLING and not i.controls:
+        start -= 1
+    frame = Frame(structure.num_wires)
+    for i in structure.instructions[start:]:
+        for rotation in gates.rotations(i.gate):
+            turns = quarter_turns(combine(rotation, ()).offset)
+            if rotation.label.strip("I") and turns is not None:  # else a global phase
+                frame.append(*word_masks(rotation.label, i.wires), turns)
+    return start, None if frame.is_trivial else frame
+
+
 def lower_fused(
-    structure: Structure, angles: np.ndarray | None, operands: tuple, *, keep_phase: bool
+    structure: Structure,
+    angles: np.ndarray | None,
+    operands: tuple,
+    *,
+    keep_phase: bool,
+    absorb: bool = False,
 ) -> Lowering:
     """The circuit as blocks and phases.
 
@@ -585,12 +613,14 @@ def lower_fused(
             they follow the parameters.
         operands: its operands; constant 1-qubit unitaries among them are folded.
         keep_phase: whether the global phase matters.
+        absorb: whether the caller takes a Clifford frame off the end (`clifford.conjugate` of what is measured).
     """
     num_wires = structure.num_wires
+    end, frame = _tail(structure) if absorb else (len(structure.instructions), None)
     sources, atoms = sources_of(structure, angles)
     builder = _Builder(num_wires, keep_phase)
     constant = constant_matrices(structure, angles)
-    for position, instruction in enumerate(structure.instructions):
+    for position, instruction in enumerate(structure.instructions[:end]):
         _add(builder, instruction, sources, constant.get(position), operands)
     builder.finish()
 
@@ -638,7 +668,7 @@ def lower_fused(
         offset=offset,
         back=uses(index.reshape(-1), scale.reshape(-1), values),
     )
-    return Lowering(Program(num_wires, roll(tuple(items))), data, atoms, len(items))
+    return Lowering(Program(num_wires, roll(tuple(items))), data, atoms, len(items), frame)
 
 
 def _factors(bits: int, blocks: list[Block], members: list[list[_Factor]]) -> tuple[Factors, list[Affine]]:

@@ -206,20 +206,20 @@ def test_circuits_of_one_size_share_their_kernels(compilations):
 
 
 def test_explain():
-    cost = np.arange(8.0)
-    c = Circuit(3).h(range(3))
+    n, cost = 8, np.arange(256.0)
+    c = Circuit(n).h(range(n))
     for k in range(4):
-        c.evolve_diagonal(T[k], cost).rx(T[4 + k], range(3))
+        c.evolve_diagonal(T[k], cost).rx(T[4 + k], range(n))
     lines = dict(line.split(maxsplit=1) for line in js.compile(c, [Z(0), X(1)]).explain().splitlines())
-    assert lines["engine"] == "layered: 5 layers cost less than 15 steps (complex64, diff='adjoint')"
-    assert lines["qubits"] == "3 (a state has 64 bytes)"
+    assert lines["engine"] == "layered: 5 layers cost less than 40 steps (complex64, diff='adjoint')"
+    assert lines["qubits"] == "8 (a state has 2,048 bytes)"
     assert lines["parameters"] == "8"
-    assert lines["form"] == "5 layers (room for 12), 20 passes over the state"
+    assert lines["form"] == "5 layers (room for 12), 30 passes over the state"
     assert set(lines["estimate"].split()) >= {"layered", "rotations"}
     assert lines["observables"] == "2"
     assert "0 layers" in js.compile(Circuit(1)).explain()
     asked = js.compile(c, Z(0), engine="rotations").explain()
-    assert "rotations: asked for" in asked and "15 steps, as many passes" in asked
+    assert "rotations: asked for" in asked and "40 steps, as many passes" in asked
     assert "fused: asked for" in js.compile(c, Z(0), engine="fused").explain()
 
 

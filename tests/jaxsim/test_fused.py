@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from qiskit import QuantumCircuit
+from qiskit.quantum_info import Statevector
 
-from jaxsim import Circuit, Parameter, X, Y, Z, block_kernels
+from jaxsim import Circuit, Parameter, X, Y, Z, block_kernels, compile
 from jaxsim.engines import fused
 from jaxsim.engines.energy import energies
 from jaxsim.gates import GATES
@@ -261,7 +263,11 @@ def test_every_nesting_of_derivatives() -> None:
         circuit.rx(parameters[0], 0).ry(parameters[1], 5).cx(0, 5).rzz(parameters[2], 1, 6).h(1).cx(1, 2)
         circuit.crx(parameters[3], 2, 3).ryy(parameters[0], 3, 4).rz(parameters[1], 4)
     observable = Z(0) @ X(4) + Y(3) - 0.5 * X(1) @ Z(6)
-    energy = energy_of(circuit, observable)
+    whole, room = energy_of(circuit, observable), parameter_room(circuit.structure)
+
+    def energy(values: jax.Array) -> jax.Array:
+        return whole(jnp.pad(values, (0, room - len(parameters))))
+
     at = jnp.array([0.3, -1.2, 0.8, 2.1])
     step = 1e-5
     gradient = jax.jit(jax.grad(energy))
@@ -303,6 +309,7 @@ def test_parts_of_the_state_agree_with_the_whole(monkeypatch: pytest.MonkeyPatch
     found = []
     for bits in (12, 20):
         monkeypatch.setattr(block_kernels, "PART_BITS", bits)
+        monkeypatch.setattr(block_kernels, "WHOLE_BITS", bits)
 
         def both(values: jax.Array) -> tuple[jax.Array, jax.Array]:
             final = fused.run(low.program, low.data, values, (), start)
@@ -312,3 +319,44 @@ def test_parts_of_the_state_agree_with_the_whole(monkeypatch: pytest.MonkeyPatch
         found.append(jax.jit(both)(jnp.asarray(values)))
     np.testing.assert_allclose(found[0][0], found[1][0], atol=1e-13)
     np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_gates_at_the_end_that_relabel_basis_states_go_into_the_observable(seed: int) -> None:
+    """The energy and its gradient are those of the state that Qiskit makes of the whole circuit."""
+    rng, n = np.random.default_rng(seed), 4
+    theta = [Parameter(f"t{k}") for k in range(n)]
+    gates: list[tuple[str, Any, tuple[int, ...]]] = [("h", (), (q,)) for q in range(n)]
+    gates += [("rx", theta[q], (q,)) for q in range(n)] + [("rzz", 0.3, (0, 2))]
+    rotations = len(gates)
+    for _ in range(12):
+        name = ("cx", "swap", "x", "y", "z")[rng.integers(5)]
+        wires = tuple(rng.permutation(n)[: 2 if name in ("cx", "swap") else 1].tolist())
+        gates.append((name, (), wires))
+    whole, first = Circuit(n), Circuit(n)
+    for k, gate in enumerate(gates):
+        whole.append(*gate)
+        if k < rotations:
+            first.append(*gate)
+    observable = 0.3 * X(0) @ Y(2) + 0.7 * Z(1) @ Z(3) - 0.2 * X(1) @ X(3) + 1.1 * Z(0) + 0.4 * Y(1)
+    matrix = observable.to_matrix(n)
+
+    low = lower_fused(whole.structure, whole.angles, (), keep_phase=False, absorb=True)
+    assert low.program == lowered(first, keep_phase=False).program
+    assert low.frame is not None
+
+    def truth(values: np.ndarray) -> float:
+        circuit = QuantumCircuit(n)
+        for name, angle, wires in gates:
+            angles = () if angle == () else (values[wires[0]] if name == "rx" else angle,)
+            getattr(circuit, name)(*angles, *wires)
+        state = Statevector(circuit).data
+        return float(np.real(state.conj() @ matrix @ state))
+
+    values = rng.normal(size=n)
+    energy = compile(whole, observable, engine="fused", dtype=np.complex128)
+    value, gradient = energy.value_and_grad(values)
+    np.testing.assert_allclose(value, truth(values), atol=1e-12)
+    steps = 1e-5 * np.eye(n)
+    differences = [(truth(values + step) - truth(values - step)) / 2e-5 for step in steps]
+    np.testing.assert_allclose(gradient, differences, atol=1e-8)
