@@ -22,11 +22,22 @@ MOST_MAPPINGS = 20_000
 """Compiled kernels take some thirty memory mappings each, and Linux kills a process at 65,530."""
 
 
-def pytest_runtest_teardown() -> None:
-    """Forgets compiled kernels, now and then."""
+def forget_kernels() -> None:
+    """Forgets compiled kernels, if there are many."""
     mappings = Path("/proc/self/maps")
     if mappings.exists() and mappings.read_bytes().count(b"\n") > MOST_MAPPINGS:
         jax.clear_caches()
+
+
+def pytest_runtest_teardown() -> None:
+    """Forgets compiled kernels, now and then."""
+    forget_kernels()
+
+
+@pytest.fixture(scope="session", name="forget_kernels")
+def forgetting():
+    """A function for tests that compile much themselves, to be called in between."""
+    return forget_kernels
 
 
 PAULI = {

@@ -335,7 +335,8 @@ def test_every_species_has_its_results():
 @pytest.mark.slow
 @settings(BOUNDED, max_examples=60)
 @given(ensembles_of(MANY, 9), CONFIGS, SEEDS)
-def test_many_ensembles(drawn, config, seed):
+def test_many_ensembles(forget_kernels, drawn, config, seed):
+    forget_kernels()
     with jax.enable_x64(True):
         check(drawn, MANY, config, seed)
 
@@ -350,7 +351,8 @@ SINGLE_PRECISION = sorted(
 @pytest.mark.slow
 @settings(BOUNDED, max_examples=30)
 @given(ensembles_of(SINGLE_PRECISION, 9), CONFIGS, SEEDS)
-def test_many_ensembles_without_64_bits(drawn, config, seed):
+def test_many_ensembles_without_64_bits(forget_kernels, drawn, config, seed):
+    forget_kernels()
     check(drawn, MANY, config, seed)
 
 
