@@ -368,12 +368,15 @@ def test_compiled_programs_are_cancelled_as_well():
 
 def interrupted(ensemble, seconds, config=None):
     """The result of a run that gets Ctrl-C after so many seconds; None if it came outside of the run itself."""
-    done = threading.Event()
+    done, over = threading.Event(), threading.Event()
 
     def send():
         time.sleep(seconds)
         os.kill(os.getpid(), signal.SIGINT)
         done.set()
+        # Python itself drops an interrupt that falls into a finalizer or a callback of the garbage collector.
+        while not over.wait(3.0):
+            os.kill(os.getpid(), signal.SIGINT)
 
     sender = threading.Thread(target=send)
     faulthandler.dump_traceback_later(SECONDS, exit=True)
@@ -385,6 +388,7 @@ def interrupted(ensemble, seconds, config=None):
     except KeyboardInterrupt:
         result = None
     finally:
+        over.set()
         sender.join()
         faulthandler.cancel_dump_traceback_later()
     return result
