@@ -31,10 +31,6 @@ STEP = (90.0, 2.6)
 OPERATION = 2.6
 """A gradient through a block or a phase of the fused engine, for each amplitude of a large state."""
 
-UNSHARED = 1.25
-"""How much more steps count where gates given by arrays are between them: then the numbers of both are compiled in,
-while layers share a kernel whatever the depth."""
-
 
 class Choice(NamedTuple):
     """The engine chosen, and why.
@@ -57,8 +53,11 @@ def _layers(form: Form, program: layered.Program) -> float:
 
 
 def _steps(form: Form, program: rotations.Program) -> float:
-    unshared = UNSHARED if any(not isinstance(item, Steps) for item in program.items) else 1
-    return unshared * form.used * (STEP[0] * program.num_angles + STEP[1] * 2**program.num_wires)
+    return form.used * (STEP[0] * program.num_angles + STEP[1] * 2**program.num_wires)
+
+
+def _compiles_structure(program: rotations.Program) -> bool:
+    return any(not isinstance(item, Steps) for item in program.items)
 
 
 def _operations(form: Form, program: Any) -> float:
@@ -72,7 +71,8 @@ _WORDS = {"rotations": "steps", "layered": "layers", "fused": "operations"}
 def choose(circuit: Circuit, *, keep_phase: bool, exact: bool | int) -> Choice:
     """The engine for a circuit: that which is expected to take least for a gradient.
 
-    The fused engine takes part for large states only: it compiles anew for every structure.
+    What compiles anew for every structure takes part for large states only, or if there is nothing else: the fused
+    engine, and steps between gates given by arrays.
 
     Args:
         circuit: any circuit.
@@ -86,6 +86,9 @@ def choose(circuit: Circuit, *, keep_phase: bool, exact: bool | int) -> Choice:
         missing = f"{error} has no layered form"
     if n >= LARGE_WIRES:
         forms["fused"] = lowered_form(circuit, "fused", keep_phase=keep_phase, exact=exact)
+    elif "layered" in forms and _compiles_structure(forms["rotations"].program):
+        del forms["rotations"]
+        missing = "steps between gates given by arrays are compiled for every structure"
     costs = {name: _COSTS[name](form, form.program) for name, form in forms.items()}
     # Where they cost the same: in this order
     best = min((name for name in ("fused", "layered", "rotations") if name in costs), key=costs.__getitem__)

@@ -116,6 +116,17 @@ def test_dense_circuits_take_layers_sparse_ones_steps_and_large_ones_blocks():
     assert chosen(js.ansatz.hardware_efficient(17, 2)) == "fused"
 
 
+def test_gates_given_by_arrays_do_not_have_each_structure_compiled():
+    """QAOA of any depth shares layers; its steps, faster on few qubits, would be a kernel for each depth."""
+    costs = np.arange(16.0)
+    circuits = [js.ansatz.qaoa(costs, p) for p in (1, 2, 3)]
+    assert [chosen(circuit) for circuit in circuits] == ["layered"] * 3
+    assert len({js.lower(circuit, Z(0)).key for circuit in circuits}) == 1
+    assert "compiled for every structure" in choose(circuits[0], keep_phase=False, exact=False).reason
+    matrix = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0]
+    assert chosen(Circuit(3).unitary(matrix, range(3))) == "rotations"  # there are no layers of it
+
+
 def test_the_choice_does_not_depend_on_numbers_or_history():
     """Trained angles of any value; what was compiled or chosen before."""
     circuit = js.ansatz.hardware_efficient(5, 2)
