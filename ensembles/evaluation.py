@@ -20,6 +20,7 @@ import numpy as np
 
 import jaxsim
 from ensembles.journal import Replay
+from ensembles.keys import digest, drawn_start, generator, program_seed
 from ensembles.names import Name, display_name, name_words
 from ensembles.subjects import CircuitSubject, Family, Hosting, Subject
 
@@ -203,7 +204,8 @@ class Evaluate:
         self._program, self._hosting, self._host = program, hosting, host
         subject, initial = hosting.subject, hosting.initial
         self._subject, self._family = subject, None if subject is None else host.family(subject)
-        self._seed = np.concatenate([root, name_words(name)]).astype("<u4").tobytes()
+        words = name_words(name)
+        self._seed = program_seed(root, words)
         self._number = 0
         self._replay = host.replay(program)
         self._lock = threading.Lock()
@@ -211,8 +213,7 @@ class Evaluate:
         self.num_parameters = 0 if subject is None else subject.num_parameters
         self.precision = float(np.finfo(np.float32).eps) if subject is None else subject.precision
         if initial is None:
-            start = np.random.Generator(np.random.Philox(key=self._word("start")))
-            self.initial_parameters = start.uniform(-np.pi, np.pi, self.num_parameters)
+            self.initial_parameters = drawn_start(root, words, self.num_parameters)
         else:
             self.initial_parameters = np.array(initial, np.float64)
 
@@ -222,7 +223,7 @@ class Evaluate:
     @cached_property
     def random(self) -> np.random.Generator:
         """A generator seeded by the run's seed and the program's name."""
-        return np.random.Generator(np.random.Philox(key=self._word("random")))
+        return generator(self._seed, "hosted/random")
 
     # what a program may ask for -----------------------------------------------------------------------
 
@@ -403,36 +404,25 @@ class Evaluate:
         for subject, family in given:
             family.forget(subject)
 
-    def _word(self, purpose: str) -> int:
-        digest = hashlib.blake2b(self._seed, digest_size=16, person=f"hosted/{purpose}".encode()).digest()
-        return int.from_bytes(digest, "little")
-
     def _keys(self, number: int, rows: int) -> UInt32[np.ndarray, "rows 2"]:
         """Key data of every row of an evaluation."""
-        stem = hashlib.blake2b(
-            self._seed + number.to_bytes(8, "little"), digest_size=8, person=b"hosted/keys"
-        )
-        keys = bytearray()
-        for row in range(rows):
-            own = stem.copy()
-            own.update(row.to_bytes(8, "little"))
-            keys += own.digest()
-        return np.frombuffer(bytes(keys), "<u4").reshape(rows, 2).astype(np.uint32)
+        own = self._seed + number.to_bytes(8, "little")
+        keys = b"".join(digest(own + row.to_bytes(8, "little"), 8, "hosted/keys") for row in range(rows))
+        return np.frombuffer(keys, "<u4").reshape(rows, 2).astype(np.uint32)
 
 
 def program_of(root: UInt32[np.ndarray, "2"], name: Name) -> bytes:
     """16 bytes that belong to a program and a seed."""
-    words = np.concatenate([root, name_words(name)]).astype("<u4").tobytes()
-    return hashlib.blake2b(words, digest_size=16, person=b"hosted/program").digest()
+    return digest(program_seed(root, name_words(name)), 16, "hosted/program")
 
 
 def question_of(content: bytes, want: str, vectors: np.ndarray, shots: int | None) -> bytes:
     """What is asked, in 16 bytes; `content` says of what."""
     what = f"{want} {vectors.shape} {shots}".encode()
-    digest = hashlib.blake2b(content, digest_size=16, person=b"hosted/question")
-    digest.update(len(what).to_bytes(8, "little") + what)
-    digest.update(vectors.astype("<f8", copy=False).tobytes())
-    return digest.digest()
+    found = hashlib.blake2b(content, digest_size=16, person=b"hosted/question")
+    found.update(len(what).to_bytes(8, "little") + what)
+    found.update(vectors.astype("<f8", copy=False).tobytes())
+    return found.digest()
 
 
 def _check_finite(answer: Sequence[np.ndarray], *names: str) -> None:

@@ -15,24 +15,37 @@ import numpy as np
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt32
 
-__all__ = ["drawn_start", "key_data"]
+__all__ = ["digest", "drawn_start", "generator", "key_data", "program_seed"]
 
 
-def _digest(
-    root: UInt32[np.ndarray, "2"], words: UInt32[np.ndarray, "4"], size: int, purpose: bytes
-) -> bytes:
-    seed = np.concatenate([root, words]).astype("<u4").tobytes()
-    return hashlib.blake2b(seed, digest_size=size, person=purpose).digest()
-
-
-def key_data(root: UInt32[np.ndarray, "2"], words: UInt32[np.ndarray, "4"]) -> UInt32[np.ndarray, "2"]:
-    """Key data of a program's own JAX key.
+def program_seed(root: UInt32[np.ndarray, "2"], words: UInt32[np.ndarray, "4"]) -> bytes:
+    """The 24 bytes that everything random in a program is made from.
 
     Args:
         root: key data of the run's seed.
         words: of the program's name, from `names.name_words`.
     """
-    return np.frombuffer(_digest(root, words, 8, b"ensembles/key"), "<u4").astype(np.uint32)
+    return np.concatenate([root, words]).astype("<u4").tobytes()
+
+
+def digest(seed: bytes, size: int, purpose: str) -> bytes:
+    """`size` bytes of a seed (and what follows it) that belong to one purpose, of up to 16 letters."""
+    return hashlib.blake2b(seed, digest_size=size, person=purpose.encode()).digest()
+
+
+def generator(seed: bytes, purpose: str) -> np.random.Generator:
+    """A generator that belongs to a seed and one purpose."""
+    key = int.from_bytes(digest(seed, 16, purpose), "little")
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+def key_data(root: UInt32[np.ndarray, "2"], words: UInt32[np.ndarray, "4"]) -> UInt32[np.ndarray, "2"]:
+    """Key data of a program's own JAX key.
+
+    Arguments as for `program_seed`.
+    """
+    found = digest(program_seed(root, words), 8, "ensembles/key")
+    return np.frombuffer(found, "<u4").astype(np.uint32)
 
 
 def drawn_start(
@@ -47,5 +60,4 @@ def drawn_start(
         >>> bool(np.all(a == b[:2]))  # more parameters, the same first ones
         True
     """
-    key = int.from_bytes(_digest(root, words, 16, b"hosted/start"), "little")
-    return np.random.Generator(np.random.Philox(key=key)).uniform(-np.pi, np.pi, count)
+    return generator(program_seed(root, words), "hosted/start").uniform(-np.pi, np.pi, count)
