@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxsim.draws import draw
+
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8, UInt32
 
@@ -17,12 +19,11 @@ def draw_bits(
 ) -> UInt8[np.ndarray, "shots qubits"]:
     """Outcomes, column q the bit of qubit q; the first ones of a key are the same for any larger number of shots.
 
-    Inversion of the cumulative distribution with 53 random bits a shot, from a counter-based generator (Philox, Salmon
-    et al., SC 2011).
+    `jaxsim.draws.draw` draws them.
 
     Args:
         probabilities: (2**n,), not negative; they need not be normalised.
-        key: of the generator.
+        key: of the stream of random numbers.
         shots: how many.
 
     Raises:
@@ -33,14 +34,7 @@ def draw_bits(
         >>> draw_bits(np.array([0.0, 0.0, 1.0, 0.0]), np.array([1, 2], np.uint32), shots=2).tolist()
         [[0, 1], [0, 1]]
     """
-    cumulative = np.cumsum(probabilities, dtype=np.float64)
-    total = cumulative[-1]
-    if not 0 < total < np.inf:
-        raise FloatingPointError(f"evaluate.sample: the probabilities of the state add up to {total}.")
-    # Raw bits: how NumPy makes floats of them may change from version to version.
-    stream = np.random.Philox(key=int(key[0]) | int(key[1]) << 32)
-    uniforms = (stream.random_raw(shots) >> np.uint64(11)) * 2.0**-53
-    # A product rounded up to the total would lie behind the last outcome that can occur.
-    index = np.searchsorted(cumulative, np.minimum(uniforms * total, np.nextafter(total, 0.0)), side="right")
+    stream = key.astype("<u4").tobytes().ljust(16, b"\0")
+    codes = np.concatenate(list(draw(probabilities, stream, shots)))
     num_wires = len(probabilities).bit_length() - 1
-    return (index[:, None] >> np.arange(num_wires)[None, :] & 1).astype(np.uint8)
+    return (codes[:, None] >> np.arange(num_wires) & 1).astype(np.uint8)

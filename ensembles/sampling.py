@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import numbers
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,21 +12,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import jaxsim
-from ensembles.measurement import draw_bits
+from ensembles.keys import digest
 from ensembles.names import Name, display_name, name_words
 from ensembles.program import Program
 from ensembles.result import counted
 from ensembles.table import html_table, text_table
+from jaxsim.draws import draw_counts
 
 if TYPE_CHECKING:
-    from jaxtyping import Int64, UInt32
+    from jaxtyping import Int64
 
 __all__ = ["EnsembleSamples", "Outcome", "ProgramSamples", "sample"]
 
 _MOST_BYTES = 2**28
 """Bytes of probabilities that a call may return."""
 
-_PERSON = b"ensembles/sample"
+_PURPOSE = "ensembles/sample"
 # where to sample -> attribute of a result
 _PLACES = {"best": "parameters", "final": "final_parameters"}
 _SHOWN = 10
@@ -289,19 +289,16 @@ def _drawn(name: Name, program: Any, odds: np.ndarray, root: bytes, shots: int) 
     if not np.isfinite(odds).all():
         raise FloatingPointError(f"sample: the state of program {name!r} is not finite at its parameters.")
     words = name_words(name).astype("<u4").tobytes()
-    digest = hashlib.blake2b(root + words, digest_size=8, person=_PERSON).digest()
-    key: UInt32[np.ndarray, "2"] = np.frombuffer(digest, "<u4").astype(np.uint32)
-    bits = draw_bits(odds, key, shots)
-    indices = bits.astype(np.int64) @ (1 << np.arange(bits.shape[1], dtype=np.int64))
-    different, frequencies = np.unique(indices, return_counts=True)
+    different, frequencies = draw_counts(odds, digest(root + words, 16, _PURPOSE), shots)
     order = np.argsort(-frequencies, kind="stable")
+    num_qubits = len(odds).bit_length() - 1
     return ProgramSamples(
         name=name,
         shots=shots,
-        num_qubits=bits.shape[1],
+        num_qubits=num_qubits,
         outcomes=different[order],
-        frequencies=frequencies[order].astype(np.int64),
-        problem=_problem(program, bits.shape[1]),
+        frequencies=frequencies[order],
+        problem=_problem(program, num_qubits),
     )
 
 

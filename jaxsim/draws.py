@@ -1,8 +1,9 @@
-"""Shots of a job: drawn on the host, from a stream of random numbers that belongs to (seed, circuit, parameter set).
+"""Shots, drawn on the host from a stream of random numbers that is known by its key.
 
-A stream is counter-based (Philox, Salmon et al., SC 2011) and its key a hash of those three numbers alone. So a
-circuit's shots do not depend on the chunk, call or worker it is simulated in, and the first shots of a stream are the
-same however many follow. Nothing is compiled for a number of shots.
+A stream is counter-based (Philox, Salmon et al., SC 2011). That of a circuit in a job has a hash of (seed, circuit,
+parameter set) as its key and of nothing else. So the shots do not depend on the chunk, call or worker that the
+circuit is simulated in, and the first shots of a stream are the same however many follow. Nothing is compiled for a
+number of shots.
 """
 
 from __future__ import annotations
@@ -56,11 +57,11 @@ def draw(probabilities: Float[np.ndarray, " dim"], key: bytes, shots: int) -> It
 
     Args:
         probabilities: (2**n,), not negative.
-        key: from `stream_key`.
+        key: 16 bytes, such as from `stream_key`.
         shots: how many in all.
 
     Raises:
-        ArithmeticError: if the probabilities do not add up to a positive number.
+        FloatingPointError: if the probabilities do not add up to a positive number.
     """
     stream = np.random.Philox(key=np.frombuffer(key, np.uint64))
     whole = len(probabilities) <= 2**WHOLE_BITS
@@ -97,7 +98,7 @@ def draw_counts(probabilities: Float[np.ndarray, " dim"], key: bytes, shots: int
 def _cumulative(probabilities: np.ndarray) -> np.ndarray:
     cumulative = np.cumsum(probabilities, dtype=np.float64)
     if not 0 < cumulative[-1] < np.inf:
-        raise ArithmeticError(f"the probabilities of the state add up to {cumulative[-1]}.")
+        raise FloatingPointError(f"the probabilities of the state add up to {cumulative[-1]}.")
     return cumulative
 
 
