@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 
 import jaxsim
-from ensembles import optimizers, stopping
+from ensembles import stopping, updates
 from ensembles.keys import drawn_start, key_data
 from ensembles.program import Row
 from ensembles.schedule import STEPS_PER_CALL
@@ -68,7 +68,7 @@ def first_carry(rows: Sequence[Row], root: np.ndarray) -> Carry:
     """
     row, count = rows[0], len(rows)
     parameters = jax.tree.map(np.asarray, row.parameters)
-    state = jax.eval_shape(optimizers.init, row.optimizer, parameters)
+    state = jax.eval_shape(updates.init, row.optimizer, parameters)
     key = jax.eval_shape(lambda: jax.random.key(0))
     value = jax.eval_shape(row.loss.value, parameters, row.data, key)
 
@@ -116,7 +116,7 @@ def _start(row: Row, root: np.ndarray) -> Any:
 def _begin(row: Row, carry: Carry) -> Carry:
     """The optimiser's first state, for a row that has not begun."""
     first = carry._replace(
-        optimizer_state=optimizers.init(row.optimizer, carry.parameters),
+        optimizer_state=updates.init(row.optimizer, carry.parameters),
         step=jnp.zeros_like(carry.step),
     )
     return _choose(carry.step < 0, first, carry)
@@ -131,7 +131,7 @@ def _advance_row(row: Row, carry: Carry) -> tuple[Carry, Any]:
     key = jax.random.fold_in(jax.random.wrap_key_data(carry.key, impl="threefry2x32"), carry.step)
     at_limit = carry.step >= row.steps
     objective = Objective(row.loss.value, row.data, key, row.trained, last=at_limit | ~carry.active)
-    step = optimizers.step(row.optimizer, objective, carry.optimizer_state, carry.parameters)
+    step = updates.step(row.optimizer, objective, carry.optimizer_state, carry.parameters)
     value = step.value
     patience, converged = stopping.decide(row.stopping, carry.patience, value, step.gradient_norm)
     converged = converged & ~at_limit

@@ -2,12 +2,11 @@
 
 An `Optimizer` is a registered pytree. Its static part is the name of a rule and its settings, so it says what
 gets compiled; its leaves are the hyperparameters, strong float32 scalars, so programs with different learning
-rates share one compiled call. The signature of each public function below is its row of the table: parameters
-whose default is True or False, and those the row names as settings, are static, the others hyperparameters, and a
-hyperparameter left at None is absent.
+rates share one compiled call. The rules are the rows of a table, `RULES`. The signature of a public function is its
+row: parameters whose default is True or False, and those the row names as settings, are static, the others
+hyperparameters, and a hyperparameter left at None is absent.
 
-Here are the table, and the rules of optax; rules of our own are in `ensembles.rules`. `init`, `step` and `update` are
-pure functions for use inside `jit` and `vmap`; they build the optax rule from the leaves while tracing.
+The functions are in `ensembles.rules`; what an optimiser does inside a call is in `ensembles.updates`.
 """
 
 from __future__ import annotations
@@ -20,47 +19,27 @@ from functools import partial
 from typing import Any, ParamSpec
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from ensembles.hyperparameters import checked_number, true_or_false
-from ensembles.rounding import ZERO, rounded
+from ensembles.rounding import ZERO
 from ensembles.schedules import Schedule as DataSchedule
-from ensembles.steps import Objective, Step, gradient_step, norm
+from ensembles.steps import Objective, Step
 
 __all__ = [
+    "CLIPPING",
     "RULES",
     "Identity",
     "Optimizer",
     "Rule",
-    "adabelief",
-    "adagrad",
-    "adam",
-    "adamax",
-    "adamw",
-    "amsgrad",
     "as_optimizer",
     "check_loss",
-    "clip",
     "clipped",
-    "init",
-    "lamb",
-    "lion",
-    "nadam",
-    "nadamw",
-    "numbers_and_settings",
-    "radam",
-    "rmsprop",
-    "rprop",
     "rule",
-    "sgd",
-    "step",
-    "update",
+    "static_settings",
     "with_hyperparameters",
-    "yogi",
 ]
 
-Schedule = Callable[[Any], Any]
 _P = ParamSpec("_P")
 
 
@@ -103,7 +82,7 @@ class Optimizer:
         zero: a leaf that is always -0.0; `ensembles.rounding` says what it is for.
 
     Example:
-        >>> from ensembles.optimizers import adam
+        >>> from ensembles import adam
         >>> jax.tree.structure(adam(0.1)) == jax.tree.structure(adam(0.2))
         True
     """
@@ -166,7 +145,8 @@ class Rule:
 
 RULES: dict[str, Rule] = {}
 
-_CLIPPING = ("clip_value", "clip_norm")
+CLIPPING = ("clip_value", "clip_norm")
+"""Hyperparameters that belong to `clipped`, not to the rule."""
 
 
 def rule(
@@ -279,14 +259,20 @@ def with_hyperparameters(optimizer: Optimizer, changes: Mapping[str, Any]) -> Op
     Errors: as for the function that made it; TypeError for names that it lacks.
 
     Example:
+        >>> from ensembles import sgd
         >>> with_hyperparameters(sgd(0.1, momentum=0.9), {"learning_rate": 0.2})
         sgd(learning_rate=0.2, momentum=0.9)
     """
-    everything = {**optimizer.hyperparameters, **_settings(optimizer), **changes}
-    clips = {name.removeprefix("clip_"): everything.pop(name) for name in _CLIPPING if name in everything}
+    everything = {**optimizer.hyperparameters, **static_settings(optimizer), **changes}
+    clips = {name.removeprefix("clip_"): everything.pop(name) for name in CLIPPING if name in everything}
     # What clips may be an optax transformation, which has no numbers to change.
-    made = optimizer if changes.keys() <= {*_CLIPPING} else RULES[optimizer.kind].make(**everything)
+    made = optimizer if changes.keys() <= {*CLIPPING} else RULES[optimizer.kind].make(**everything)
     return clipped(made, **clips) if clips else made
+
+
+def static_settings(optimizer: Optimizer) -> dict[str, Any]:
+    """What is compiled in, by name: flags, settings, optax schedules and transformations themselves."""
+    return {name: value.value if isinstance(value, Identity) else value for name, value in optimizer.static}
 
 
 def check_loss(optimizer: Optimizer, loss: Any, kind: str) -> None:
@@ -336,7 +322,7 @@ def clipped(optimizer: Any, *, norm: float | None = None, value: float | None = 
     choose their own step lengths.
 
     Example:
-        >>> from ensembles.optimizers import clipped, sgd
+        >>> from ensembles import clipped, sgd
         >>> clipped(sgd(0.1), norm=1.0)
         sgd(learning_rate=0.1, clip_norm=1.0)
     """
@@ -353,351 +339,3 @@ def clipped(optimizer: Any, *, norm: float | None = None, value: float | None = 
         name: checked_number("clipped", name, number) for name, number in given.items() if number is not None
     }
     return replace(optimizer, hyperparameters={**optimizer.hyperparameters, **numbers})
-
-
-def clip(optimizer: Optimizer, gradients: Any) -> Any:
-    """Gradients as `clipped` says; as they are if nothing was said."""
-    limits = {name: optimizer.hyperparameters.get(name) for name in _CLIPPING}
-    if limits["clip_value"] is not None:
-        most = limits["clip_value"]
-        gradients = jax.tree.map(lambda g: jnp.clip(g, -_like(most, g), _like(most, g)), gradients)
-    if limits["clip_norm"] is not None:
-        size = norm(gradients, optimizer.zero)
-        factor = jnp.minimum(1, _like(limits["clip_norm"], size) / jnp.where(size > 0, size, 1))
-        gradients = jax.tree.map(lambda g: g * _like(factor, g), gradients)
-    return gradients
-
-
-def _like(number: Any, array: Any) -> Any:
-    return jnp.asarray(number, array.dtype)
-
-
-# inside the call --------------------------------------------------------------------------------------------
-
-
-def numbers_and_settings(optimizer: Optimizer, dtype: Any) -> dict[str, Any]:
-    """Everything by name, without clipping: numbers in the dtype, schedules as functions of the step."""
-    return {**_numbers(optimizer, dtype), **_settings(optimizer)}
-
-
-def _numbers(optimizer: Optimizer, dtype: Any) -> dict[str, Any]:
-    # In the parameters' dtype: a float32 1 - b2**t would cost float64 programs half of their digits.
-    return {
-        name: jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), value)
-        for name, value in optimizer.hyperparameters.items()
-        if name not in _CLIPPING
-    }
-
-
-def _settings(optimizer: Optimizer) -> dict[str, Any]:
-    return {name: value.value if isinstance(value, Identity) else value for name, value in optimizer.static}
-
-
-def _transformation(optimizer: Optimizer, numbers: dict[str, Any]) -> optax.GradientTransformationExtraArgs:
-    settings = _settings(optimizer)
-    if optimizer.kind == "optax":
-        return optax.with_extra_args_support(settings["transformation"])
-    optax_rule = RULES[optimizer.kind].optax_rule
-    assert optax_rule is not None  # else the row has a start and a step
-    return optax.with_extra_args_support(optax_rule(**numbers, **settings))
-
-
-def _dtype(parameters: Any) -> Any:
-    return jnp.result_type(*jax.tree.leaves(parameters))
-
-
-def _strong(value: Any, like: Any = None) -> jax.Array:
-    """`value` as an array without weak type, in the dtype of `like`: a scan's carry keeps its type."""
-    array = jnp.asarray(value)
-    dtype = array.dtype if like is None else like.dtype
-    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
-        return array
-    return jnp.asarray(array, dtype)
-
-
-def init(optimizer: Optimizer, parameters: Any) -> Any:
-    """The optimiser's state before the first step.
-
-    Args:
-        optimizer: as made by `adam` & co. or `as_optimizer`.
-        parameters: pytree of real arrays.
-
-    Returns:
-        a pytree of arrays without weak types, whose shapes and dtypes `update` keeps.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> from ensembles import optimizers
-        >>> optimizers.init(optimizers.sgd(0.1, momentum=0.9), jnp.zeros(3))[0].trace.shape
-        (3,)
-    """
-    row = RULES.get(optimizer.kind)
-    if row is not None and row.start is not None:
-        return row.start(optimizer, parameters)
-    transformation = _transformation(optimizer, _numbers(optimizer, _dtype(parameters)))
-    return jax.tree.map(_strong, transformation.init(parameters))
-
-
-def step(optimizer: Optimizer, objective: Objective, state: Any, parameters: Any) -> Step:
-    """One step of training: evaluates the objective as the rule needs it, and updates.
-
-    Args:
-        optimizer: as given to `init`.
-        objective: the program's loss at this step.
-        state: from `init` or the step before.
-        parameters: pytree of real arrays.
-    """
-    row = RULES.get(optimizer.kind)
-    if row is not None and row.step is not None:
-        return row.step(optimizer, objective, state, parameters)
-    return gradient_step(partial(update, optimizer), objective, state, parameters, optimizer.zero)
-
-
-def update(
-    optimizer: Optimizer, gradients: Any, state: Any, parameters: Any, value: Any = None
-) -> tuple[Any, Any]:
-    """One step of a rule that follows one gradient: new parameters and new state.
-
-    Args:
-        optimizer: as given to `init`.
-        gradients: pytree like `parameters`.
-        state: from `init` or the step before.
-        parameters: pytree of real arrays.
-        value: the loss at `parameters`, a scalar, for rules that ask for it (`optax.polyak_sgd`, ...).
-
-    Returns:
-        (parameters, state), shapes and dtypes as given, no weak types. Products are rounded one by one, so
-        that the bits do not depend on how many programs share the call (`ensembles.rounding`).
-
-    Errors: ValueError if a transformation used as given needs more than gradients and value (a line search).
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> from ensembles import optimizers
-        >>> opt, x = optimizers.sgd(0.25), jnp.array([1.0, 2.0])
-        >>> state = optimizers.init(opt, x)
-        >>> x, state = jax.jit(optimizers.update)(opt, 2 * x, state, x)
-        >>> x
-        Array([0.5, 1. ], dtype=float32)
-    """
-
-    def step(
-        numbers: dict[str, Any], gradients: Any, state: Any, parameters: Any, extra: Any
-    ) -> tuple[Any, Any]:
-        transformation = _transformation(optimizer, numbers)
-        try:
-            updates, new_state = transformation.update(gradients, state, parameters, **extra)
-        except TypeError as error:
-            if "keyword-only argument" not in str(error):
-                raise
-            raise ValueError(
-                f"optimizer: this optax transformation needs more than gradients and the loss ({error}). "
-                f"Rules with a line search evaluate the loss themselves and can not be used here; take one "
-                f"without, for example ensembles.adam(0.1)."
-            ) from error
-        new = jax.tree.map(lambda p, u: p + jnp.asarray(u, p.dtype), parameters, updates)
-        return new, jax.tree.map(lambda new, old: _strong(new, old), new_state, state)
-
-    extra = {} if value is None else {"value": value}
-    numbers = _numbers(optimizer, _dtype(parameters))
-    gradients = clip(optimizer, gradients)
-    return rounded(step, optimizer.zero)(numbers, gradients, state, parameters, extra)
-
-
-@rule(optax.adabelief)
-def adabelief(
-    learning_rate: float | Schedule,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-16,
-    eps_root: float = 1e-16,
-    *,
-    nesterov: bool = False,
-) -> Optimizer:
-    """AdaBelief: Adam scaled by the gradient's spread around its mean (Zhuang et al., arXiv:2010.07468)."""
-    ...
-
-
-@rule(optax.adagrad)
-def adagrad(
-    learning_rate: float | Schedule, initial_accumulator_value: float = 0.1, eps: float = 1e-7
-) -> Optimizer:
-    """AdaGrad: steps shrink with the sum of squared gradients (Duchi et al., JMLR 12, 2121, 2011)."""
-    ...
-
-
-@rule(optax.adam)
-def adam(
-    learning_rate: float | Schedule,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-8,
-    eps_root: float = 0.0,
-    *,
-    nesterov: bool = False,
-) -> Optimizer:
-    """Adam (Kingma and Ba, arXiv:1412.6980): the usual choice, with a learning rate of 0.01 to 0.2 radians.
-
-    Args:
-        learning_rate: step size in the units of the parameters, or an optax schedule (a function of the
-            step).
-        b1: rate at which the mean of the gradient forgets, in [0, 1).
-        b2: rate at which the mean of its square forgets, in [0, 1).
-        eps: added to the denominator outside the square root.
-        eps_root: added inside it.
-        nesterov: use Nesterov momentum.
-
-    Returns:
-        an `Optimizer`; schedules are kept by identity, numbers are data.
-
-    Errors: TypeError for anything but real numbers, ValueError for negative, infinite or NaN ones.
-
-    Example:
-        >>> from ensembles.optimizers import adam
-        >>> adam(0.1)
-        adam(learning_rate=0.1, b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0)
-    """
-    ...
-
-
-@rule(optax.adamax)
-def adamax(
-    learning_rate: float | Schedule, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
-) -> Optimizer:
-    """Adamax: Adam in the infinity norm (Kingma and Ba, arXiv:1412.6980, section 7)."""
-    ...
-
-
-@rule(optax.adamw)
-def adamw(
-    learning_rate: float | Schedule,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-8,
-    eps_root: float = 0.0,
-    weight_decay: float = 1e-4,
-    *,
-    nesterov: bool = False,
-) -> Optimizer:
-    """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101)."""
-    ...
-
-
-@rule(optax.amsgrad)
-def amsgrad(
-    learning_rate: float | Schedule,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-8,
-    eps_root: float = 0.0,
-) -> Optimizer:
-    """AMSGrad: Adam whose step sizes never grow again (Reddi et al., arXiv:1904.09237)."""
-    ...
-
-
-@rule(optax.lamb, elementwise=False)
-def lamb(
-    learning_rate: float | Schedule,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-6,
-    eps_root: float = 0.0,
-    weight_decay: float = 0.0,
-) -> Optimizer:
-    """LAMB: Adam rescaled to the norm of the parameters (You et al., arXiv:1904.00962)."""
-    ...
-
-
-@rule(optax.lion)
-def lion(
-    learning_rate: float | Schedule, b1: float = 0.9, b2: float = 0.99, weight_decay: float = 1e-3
-) -> Optimizer:
-    """Lion: the sign of a momentum (Chen et al., arXiv:2302.06675)."""
-    ...
-
-
-@rule(optax.nadam)
-def nadam(
-    learning_rate: float | Schedule,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-8,
-    eps_root: float = 0.0,
-) -> Optimizer:
-    """Adam with Nesterov momentum (Dozat, ICLR workshop 2016)."""
-    ...
-
-
-@rule(optax.nadamw)
-def nadamw(
-    learning_rate: float | Schedule,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-8,
-    eps_root: float = 0.0,
-    weight_decay: float = 1e-4,
-) -> Optimizer:
-    """`adamw` with Nesterov momentum."""
-    ...
-
-
-@rule(optax.radam)
-def radam(
-    learning_rate: float | Schedule,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-8,
-    eps_root: float = 0.0,
-    threshold: float = 5.0,
-    *,
-    nesterov: bool = False,
-) -> Optimizer:
-    """Rectified Adam: plain momentum until the variance is known (Liu et al., arXiv:1908.03265)."""
-    ...
-
-
-@rule(optax.rmsprop)
-def rmsprop(
-    learning_rate: float | Schedule,
-    decay: float = 0.9,
-    eps: float = 1e-8,
-    initial_scale: float = 0.0,
-    momentum: float | None = None,
-    *,
-    eps_in_sqrt: bool = True,
-    centered: bool = False,
-    nesterov: bool = False,
-    bias_correction: bool = False,
-) -> Optimizer:
-    """RMSProp, with momentum and centring on request (Tieleman and Hinton 2012; Graves, arXiv:1308.0850)."""
-    ...
-
-
-@rule(optax.rprop, schedules=False)
-def rprop(
-    learning_rate: float,
-    eta_minus: float = 0.5,
-    eta_plus: float = 1.2,
-    min_step_size: float = 1e-6,
-    max_step_size: float = 50.0,
-) -> Optimizer:
-    """Rprop: step sizes from the signs of successive gradients (Riedmiller and Braun, IJCNN 1993)."""
-    ...
-
-
-@rule(optax.sgd)
-def sgd(
-    learning_rate: float | Schedule, momentum: float | None = None, *, nesterov: bool = False
-) -> Optimizer:
-    """Gradient descent, with momentum on request (Sutskever et al., ICML 2013).
-
-    >>> sgd(0.1, momentum=0.9)
-    sgd(learning_rate=0.1, momentum=0.9)
-    """
-    ...
-
-
-@rule(optax.yogi)
-def yogi(learning_rate: float | Schedule, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-3) -> Optimizer:
-    """Yogi: Adam whose second moment grows additively (Zaheer et al., NeurIPS 2018)."""
-    ...

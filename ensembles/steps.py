@@ -1,7 +1,7 @@
 """One step of training: what an update rule may ask of a program, and what it answers.
 
 The compiled driver makes an `Objective` for every row and step, and the row's optimiser turns it into a `Step`
-(`optimizers.step`). Rules that follow one gradient share `gradient_step`; others, such as SPSA, ask for what they need.
+(`updates.step`). Rules that follow one gradient share `gradient_step`; others, such as SPSA, ask for what they need.
 """
 
 from __future__ import annotations

@@ -13,10 +13,11 @@ import numpy as np
 
 import jaxsim
 from ensembles import names
-from ensembles.optimizers import Identity, sgd
+from ensembles.optimizers import Identity
 from ensembles.program import Program, Row
 from ensembles.programs.arguments import remembers_arguments
 from ensembles.programs.sweep import Sweep, sweep
+from ensembles.rules import sgd
 from ensembles.stopping import as_stopping
 from jaxsim.trotter import qdrift, trotter
 

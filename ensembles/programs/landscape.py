@@ -15,9 +15,9 @@ import numpy as np
 import jaxsim
 from ensembles.figures import finished_figure, new_figure
 from ensembles.hosted_optimizers import HostedOptimizer
-from ensembles.optimizers import sgd
 from ensembles.program import Program, Row
 from ensembles.result import ProgramResult
+from ensembles.rules import sgd
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -10,9 +10,10 @@ import numpy as np
 from jax import lax
 
 from ensembles.hyperparameters import whole_number
-from ensembles.optimizers import Optimizer, numbers_and_settings, rule
+from ensembles.optimizers import Optimizer, rule
 from ensembles.rounding import rounded
 from ensembles.steps import Objective, Step, all_finite
+from ensembles.updates import numbers_and_settings
 from ensembles.vectors import dot, flat, flat_mask, length, moved
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ import numpy as np
 from jax import lax
 
 from ensembles.hyperparameters import one_of
-from ensembles.optimizers import Optimizer, clip, numbers_and_settings, rule
+from ensembles.optimizers import Optimizer, rule
 from ensembles.rounding import rounded
 from ensembles.steps import Objective, Step, all_finite, norm
+from ensembles.updates import clip, numbers_and_settings
 from ensembles.vectors import flat, flat_mask, moved
 
 if TYPE_CHECKING:

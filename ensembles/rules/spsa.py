@@ -10,9 +10,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from ensembles.hyperparameters import whole_number
-from ensembles.optimizers import Optimizer, clip, numbers_and_settings, rule
+from ensembles.optimizers import Optimizer, rule
 from ensembles.rounding import rounded
 from ensembles.steps import Objective, Step, all_finite
+from ensembles.updates import clip, numbers_and_settings
 from ensembles.vectors import flat, flat_mask, moved
 
 if TYPE_CHECKING:

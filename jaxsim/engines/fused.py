@@ -21,7 +21,7 @@ from jax import lax
 
 from jaxsim import block_kernels, kernels
 from jaxsim.engines.preparation import prepared
-from jaxsim.lowering.fuse import Block, Data, Item, Permute, Phase, Program, Special
+from jaxsim.lowering.fused_form import Block, Data, Item, Permute, Phase, Program, Special
 from jaxsim.lowering.roll import Repeat
 
 if TYPE_CHECKING:

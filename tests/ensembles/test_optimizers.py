@@ -8,9 +8,10 @@ import numpy as np
 import optax
 import pytest
 
-from ensembles import optimizers
+from ensembles import adam, rmsprop, rprop, sgd, updates
 from ensembles.compilations import count_compilations
-from ensembles.optimizers import RULES, Identity, Optimizer, adam, as_optimizer, rmsprop, sgd
+from ensembles.optimizers import RULES, Identity, Optimizer, as_optimizer
+from ensembles.rules import first_order
 
 STEPS = 10
 START = np.array([1.5, -0.7, 0.3, 2.0, -1.1], np.float32)
@@ -47,10 +48,10 @@ def train(optimizer, x, steps=STEPS):
     def step(carry, _):
         x, state = carry
         value, gradient = jax.value_and_grad(quadratic)(x)
-        x, state = optimizers.update(optimizer, gradient, state, x, value)
+        x, state = updates.update(optimizer, gradient, state, x, value)
         return (x, state), x
 
-    return jax.lax.scan(step, (x, optimizers.init(optimizer, x)), length=steps)[1]
+    return jax.lax.scan(step, (x, updates.init(optimizer, x)), length=steps)[1]
 
 
 def train_optax(transformation, x, steps=STEPS):
@@ -137,9 +138,9 @@ def test_bits_do_not_depend_on_the_batch_size(setting, size):
     def run(optimizer, x, gradients):
         def step(carry, gradient):
             x, state = carry
-            return optimizers.update(optimizer, gradient, state, x), None
+            return updates.update(optimizer, gradient, state, x), None
 
-        return jax.lax.scan(step, (x, optimizers.init(optimizer, x)), gradients)[0][0]
+        return jax.lax.scan(step, (x, updates.init(optimizer, x)), gradients)[0][0]
 
     whole = np.asarray(run(stacked(options), starts, gradients))
     for rows in ([0], [3], [16], [0, 1], [5, 0, 2, 16, 7]):
@@ -169,8 +170,8 @@ def test_state_and_parameters_keep_their_types(setting, wide):
         dtype = np.float64 if wide else np.float32
         x = {"a": np.ones(3, dtype), "b": (np.ones((2, 2), dtype),)}
         optimizer = make(setting)
-        state = jax.eval_shape(optimizers.init, optimizer, x)
-        after = jax.eval_shape(optimizers.update, optimizer, x, state, x)
+        state = jax.eval_shape(updates.init, optimizer, x)
+        after = jax.eval_shape(updates.update, optimizer, x, state, x)
         for old, new in zip(jax.tree.leaves((x, state)), jax.tree.leaves(after), strict=True):
             assert (old.shape, old.dtype) == (new.shape, new.dtype)
             assert not new.weak_type and not getattr(old, "weak_type", False)
@@ -184,9 +185,9 @@ def test_padding_is_invisible(setting):
 
     @jax.jit
     def steps(optimizer, x, gradient):
-        state = optimizers.init(optimizer, x)
+        state = updates.init(optimizer, x)
         for _ in range(3):
-            x, state = optimizers.update(optimizer, gradient, state, x)
+            x, state = updates.update(optimizer, gradient, state, x)
         return x
 
     short = np.asarray(steps(optimizer, START, CURVATURES))
@@ -207,8 +208,8 @@ def test_signatures_and_defaults_are_those_of_optax(name):
     for parameter in ours.values():
         default = theirs[parameter.name].default
         assert parameter.default == default or (name, parameter.name) in {("nadam", "nesterov")}
-    assert getattr(optimizers, name) is RULES[name].make
-    assert name in optimizers.__all__
+    assert getattr(first_order, name) is RULES[name].make
+    assert name in first_order.__all__
     assert RULES[name].make.__doc__
 
 
@@ -274,7 +275,7 @@ def test_flags_are_checked():
     with pytest.raises(ValueError, match=r"sgd: nesterov=True needs a momentum.*momentum=0\.9"):
         sgd(0.1, nesterov=True)
     with pytest.raises(TypeError, match=r"rprop: learning_rate must be a number.*takes no schedule"):
-        optimizers.rprop(optax.constant_schedule(0.1))  # type: ignore[arg-type]
+        rprop(optax.constant_schedule(0.1))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="unexpected keyword argument 'beta'"):
         adam(0.1, beta=0.5)  # type: ignore[call-arg]
 

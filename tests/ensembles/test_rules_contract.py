@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import jaxsim
-from ensembles import optimizers, schedules
-from ensembles.optimizers import RULES, adam, clipped, sgd, with_hyperparameters
+from ensembles import adam, optimizers, schedules, sgd, updates
+from ensembles.optimizers import RULES, clipped, with_hyperparameters
 from ensembles.rounding import ZERO, rounded
 from ensembles.rules import lbfgs, natural_gradient, rotosolve, spsa
 from ensembles.steps import Objective
@@ -69,10 +69,10 @@ def train(optimizer, data, start, key, steps=6, loss=Waves(), trained=None):  # 
     def body(carry, k):
         x, state = carry
         objective = Objective(loss, data, jax.random.fold_in(jax.random.key(key), k), trained)
-        step = optimizers.step(optimizer, objective, state, x)
+        step = updates.step(optimizer, objective, state, x)
         return (step.parameters, step.state), (step.value, step.rows, step.finite, step.gradient_norm)
 
-    first = (start, optimizers.init(optimizer, start))
+    first = (start, updates.init(optimizer, start))
     (x, _), (values, rows, finite, norms) = jax.lax.scan(body, first, jnp.arange(steps))
     return values, x, rows, finite, norms
 
@@ -115,7 +115,7 @@ def test_states_keep_their_types(name, wide, dtype):
             train, MAKE[name](0.1), problem(0, dtype), np.zeros(3, dtype), np.int32(0)
         )
         assert values.dtype == x.dtype == norms.dtype == dtype and rows.dtype == np.int32
-        state = jax.eval_shape(optimizers.init, MAKE[name](0.1), np.zeros(3, dtype))
+        state = jax.eval_shape(updates.init, MAKE[name](0.1), np.zeros(3, dtype))
         assert not any(getattr(leaf, "weak_type", False) for leaf in jax.tree.leaves(state))
 
 
@@ -163,7 +163,7 @@ def test_the_last_evaluation_of_a_program_is_one(name):
     data, start = problem(0), np.array([0.3, -1.2, 2.0], np.float32)
     optimizer = MAKE[name](0.1)
     objective = Objective(Waves(), data, jax.random.key(0), np.ones(3, bool), last=np.bool_(True))
-    step = jax.jit(lambda: optimizers.step(optimizer, objective, optimizers.init(optimizer, start), start))()
+    step = jax.jit(lambda: updates.step(optimizer, objective, updates.init(optimizer, start), start))()
     np.testing.assert_allclose(step.value, Waves()(start, data, jax.random.key(0)), rtol=1e-6)
     assert step.rows == 1
 

@@ -11,8 +11,8 @@ import optax
 import pytest
 import scipy.optimize
 
-from ensembles import optimizers, schedules
-from ensembles.optimizers import adam, clipped, sgd
+from ensembles import adam, optimizers, schedules, sgd, updates
+from ensembles.optimizers import clipped
 from ensembles.rounding import ZERO
 from ensembles.rules import lbfgs, natural_gradient, rotosolve, spsa
 from ensembles.rules.natural_gradient import solved
@@ -29,10 +29,10 @@ def train(loss, optimizer, start, data, steps):
     def body(carry, k):
         x, state = carry
         objective = Objective(loss, data, jax.random.fold_in(jax.random.key(1), k), trained)
-        step = optimizers.step(optimizer, objective, state, x)
+        step = updates.step(optimizer, objective, state, x)
         return (step.parameters, step.state), (step.parameters, step.value, step.rows, step.gradient_norm)
 
-    return jax.lax.scan(body, (start, optimizers.init(optimizer, start)), jnp.arange(steps))[1]
+    return jax.lax.scan(body, (start, updates.init(optimizer, start)), jnp.arange(steps))[1]
 
 
 # vectors ----------------------------------------------------------------------------------------------------
