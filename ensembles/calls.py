@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +24,14 @@ class _Part(NamedTuple):
     request: Request
     start: int
     stop: int
+
+
+class _Made(NamedTuple):
+    """A call that was made: its rows, the size of its blocks, and how long it took."""
+
+    rows: int
+    size: int
+    seconds: float
 
 
 class Calls:
@@ -59,8 +68,7 @@ class Calls:
                 group.sort(key=lambda r: (self._order[r.program], r.number))  # type: ignore[index]
         return list(groups.values())
 
-    def _answer(self, group: list[Request]) -> list[tuple[int, int]]:
-        """(rows, block size) of the calls made."""
+    def _answer(self, group: list[Request]) -> list[_Made]:
         try:
             return self._evaluate(group)
         except Exception as error:
@@ -70,7 +78,7 @@ class Calls:
         # What fails for one must not fail for its company.
         return [call for request in group for call in self._answer([request])]
 
-    def _evaluate(self, group: list[Request]) -> list[tuple[int, int]]:
+    def _evaluate(self, group: list[Request]) -> list[_Made]:
         most = self._config.max_rows_per_call
         total = sum(len(request.values) for request in group)
         if most is None or total <= most:
@@ -81,8 +89,12 @@ class Calls:
         pieces: dict[int, list[Any]] = {id(request): [] for request in group}
         made = []
         for parts in cut:
+            begun = time.perf_counter()
             rows, size = self._call(parts, pieces)
-            made.append((rows, size))
+            seconds = time.perf_counter() - begun
+            made.append(_Made(rows, size, seconds))
+            for request, start, stop in parts:
+                request.seconds += seconds * (stop - start) / max(rows, 1)
         for request in group:
             own = pieces[id(request)]
             request.answer = own[0] if len(own) == 1 else _joined(own)
@@ -104,17 +116,23 @@ class Calls:
                 start = stop
         return rows, size
 
-    def _count(self, made: list[list[tuple[int, int]]]) -> None:
+    def _count(self, made: list[list[_Made]]) -> None:
         calls = [call for group in made for call in group]
         with self._lock:
             c = self.counts
-            rows = sum(rows for rows, _ in calls)
-            blocks = [-(-rows // size) for rows, size in calls]
-            padded = sum(count * size - rows for count, (rows, size) in zip(blocks, calls, strict=True))
-            self.counts = Counts(
-                c.flushes + 1, c.calls + len(calls), c.blocks + sum(blocks), c.rows + rows, c.padded_rows + padded,
-                max([c.largest_call, *(rows for rows, _ in calls)]),
-            )  # fmt: skip
+            rows = sum(call.rows for call in calls)
+            blocks = [-(-call.rows // call.size) for call in calls]
+            padded = sum(count * call.size - call.rows for count, call in zip(blocks, calls, strict=True))
+            self.counts = c._replace(
+                flushes=c.flushes + 1,
+                calls=c.calls + len(calls),
+                blocks=c.blocks + sum(blocks),
+                rows=c.rows + rows,
+                padded_rows=c.padded_rows + padded,
+                largest_call=max([c.largest_call, *(call.rows for call in calls)]),
+                computed=c.computed + rows + padded,
+                call_seconds=c.call_seconds + sum(call.seconds for call in calls),
+            )
 
 
 def _evaluated(parts: Sequence[_Part]) -> Any:

@@ -56,6 +56,7 @@ class Request:
         answer: NumPy arrays, first axis rows, once there is one.
         error: what went wrong instead.
         in_flight: whether it has been sent off and not come back.
+        seconds: its share of the time that its calls took, by rows.
         wake: held while its thread sleeps.
     """
 
@@ -71,6 +72,7 @@ class Request:
     answer: Any = None
     error: BaseException | None = None
     in_flight: bool = False
+    seconds: float = 0.0
     wake: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -88,13 +90,14 @@ class Record:
 
     Attributes:
         rows: rows evaluated.
+        seconds: their share of the time that calls took.
         cancelled: whether the program has been told that the run is being ended.
         best_value, best_vector: the lowest loss, and where; of equal ones the first.
         last_value, last_vector: the last loss, and where.
     """
 
     def __init__(self) -> None:
-        self.rows = 0
+        self.rows, self.seconds = 0, 0.0
         self.cancelled = False
         self.best_value, self.best_vector = float("inf"), None
         self.last_value, self.last_vector = float("nan"), None
@@ -102,10 +105,11 @@ class Record:
         self._losses: list[tuple[int, np.ndarray | float]] = []
         self._lock = threading.Lock()
 
-    def count(self, rows: int) -> None:
-        """So many rows were evaluated."""
+    def count(self, rows: int, seconds: float) -> None:
+        """So many rows were evaluated, in so many seconds of calls."""
         with self._lock:
             self.rows += rows
+            self.seconds += seconds
 
     def add(self, number: int, vectors: np.ndarray, losses: np.ndarray) -> None:
         """The losses (rows,) of the evaluation `number` at vectors (rows, parameters)."""
@@ -347,7 +351,7 @@ class Evaluate:
                 self.record.cancelled = True
                 raise
         per_row = getattr(subject, "gradient_rows", 1) if want == "value_and_grad" else 1
-        self.record.count(len(vectors) * per_row)
+        self.record.count(len(vectors) * per_row, request.seconds)
         return request
 
     def _turn(self, question: bytes | None) -> tuple[int, Any]:

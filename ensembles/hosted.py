@@ -57,6 +57,7 @@ class HostedOutcome:
     best_parameters: Any = None
     final_value: float = float("nan")
     final_parameters: Any = None
+    seconds: float = 0.0
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -459,7 +460,9 @@ def _outcome(record: Record | None, subject: Subject | None, **fields: Any) -> H
     """What a record says."""
     if record is None:
         return HostedOutcome(**fields)
-    outcome = HostedOutcome(evaluations=record.rows, history=record.history(), **fields)
+    outcome = HostedOutcome(
+        evaluations=record.rows, history=record.history(), seconds=record.seconds, **fields
+    )
     if subject is not None and record.best_vector is not None:
         outcome.best_value = record.best_value
         outcome.best_parameters = subject.parameters(record.best_vector)
@@ -489,20 +492,42 @@ def _finished(record: Record, subject: Subject | None, returned: Any) -> HostedO
         outcome.final_parameters = _parameters(subject, given["parameters"])
         outcome.final_value = record.value_at(given["parameters"])
     if given.get("value") is not None:
-        outcome.final_value = float(given["value"])
+        outcome.final_value = _number(given["value"])
     if outcome.best_parameters is None:  # nothing of its own loss was evaluated
         outcome.best_value, outcome.best_parameters = outcome.final_value, outcome.final_parameters
     if record.cancelled:  # and `run` caught that
         outcome.status = "cancelled"
-    elif given.get("converged"):
+    elif _truth(given.get("converged", False)):
         outcome.status = "converged"
     outcome.extra = entries
     return outcome
 
 
+def _number(value: Any) -> float:
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "biuf":
+        raise TypeError(f'run returned {value!r:.60} as "value", which is one real number.')
+    return float(array.reshape(()))
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f'run returned {value!r:.60} as "converged", which is True or False.')
+    return bool(value)
+
+
 def _parameters(subject: Subject | None, given: Any) -> Any:
-    """In the result's form, if they are a vector of the program's own."""
+    """In the result's form, if they are a vector of numbers.
+
+    Raises:
+        ValueError: not as many as the program has.
+    """
     vector = np.asarray(given)
-    if subject is not None and vector.shape == (subject.num_parameters,) and vector.dtype.kind in "fiu":
-        return subject.parameters(vector)
-    return given
+    if subject is None or vector.dtype.kind not in "fiu":
+        return given
+    if vector.shape != (subject.num_parameters,):
+        raise ValueError(
+            f'run returned "parameters" of shape {vector.shape}, but the program has '
+            f"{subject.num_parameters}: shape ({subject.num_parameters},)."
+        )
+    return subject.parameters(vector)

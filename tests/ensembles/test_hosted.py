@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import threading
 import time
@@ -729,6 +730,34 @@ def test_without_a_return_value_the_last_evaluation_is_the_final_one():
     assert result.final_value == result.history[-1] == pytest.approx(exact_energy(PLACES[2]), abs=1e-6)
     np.testing.assert_allclose(result.final_parameters, PLACES[2], rtol=1e-6)
     assert result.extra == {}
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ({"value": "low"}, "run returned 'low' as \"value\", which is one real number"),
+        ({"value": 1j}, '1j as "value"'),
+        ({"value": np.zeros(2)}, 'as "value"'),
+        ({"converged": "no"}, "run returned 'no' as \"converged\", which is True or False"),
+        (
+            {"parameters": np.zeros(99)},
+            r"\"parameters\" of shape \(99,\), but the program has 2: shape \(2,\)",
+        ),
+        ({"status": "done"}, "the entry 'status'"),
+    ],
+)
+def test_what_run_returns_is_checked(returned, message):
+    result = run([Does(lambda evaluate: returned)], on_error="collect")[0]
+    assert result.status == "failed"
+    assert re.search(message, str(result.error)), result.error
+
+
+def test_the_share_of_the_time_that_calls_took():
+    result = run([Steps(3, rows=1), Steps(3, rows=9)])
+    first, second = (r.seconds for r in result.values())
+    assert first > 0
+    assert second == pytest.approx(9 * first)  # a row of a call counts like any other
+    assert result.stats.call_seconds == pytest.approx(first + second)
 
 
 def test_the_final_value_is_that_of_the_parameters_returned():
