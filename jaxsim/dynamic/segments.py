@@ -62,7 +62,7 @@ def lower_segment(
     if engine == "auto":
         costs = batch.choice(gates, keep_phase=True).costs
         times, more = LAYERS_FAVOURED
-        favoured = costs.get("layered", np.inf) <= times * costs["rotations"] + more
+        favoured = costs.get("layered", np.inf) <= times * costs.get("rotations", np.inf) + more
         engine = "layered" if favoured else "rotations"
     return batch.lower(gates, engine=engine, dtype=dtype, exact=exact)
 

@@ -12,7 +12,7 @@ from jaxsim.circuit import Circuit
 from jaxsim.engines import layered, rotations
 from jaxsim.lowering.forms import Form, lowered_form
 from jaxsim.lowering.layers import NoLayersError
-from jaxsim.lowering.rotations import Steps
+from jaxsim.lowering.rotations import Special, Steps
 
 __all__ = ["Choice", "choose"]
 
@@ -57,7 +57,11 @@ def _steps(form: Form, program: rotations.Program) -> float:
 
 
 def _compiles_structure(program: rotations.Program) -> bool:
-    return any(not isinstance(item, Steps) for item in program.items)
+    """Whether there are gates given by arrays between steps; a state that is prepared first is data like any other."""
+    return any(
+        not (isinstance(item, Steps) or isinstance(item, Special) and item.gate == "initialize")
+        for item in program.items
+    )
 
 
 def _operations(form: Form, program: Any) -> float:

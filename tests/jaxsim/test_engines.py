@@ -125,6 +125,8 @@ def test_gates_given_by_arrays_do_not_have_each_structure_compiled():
     assert "compiled for every structure" in choose(circuits[0], keep_phase=False, exact=False).reason
     matrix = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0]
     assert chosen(Circuit(3).unitary(matrix, range(3))) == "rotations"  # there are no layers of it
+    prepared = Circuit(8).initialize(np.eye(256)[15]).compose(js.ansatz.uccsd(8, 4))
+    assert chosen(prepared) == "rotations"  # its steps are in one piece
 
 
 def test_the_choice_does_not_depend_on_numbers_or_history():
