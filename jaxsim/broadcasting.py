@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Pairs", "observable_array", "pairs", "parameter_sets"]
 
+BY_NAME = "Outputs and shots are given by name: run(circuits, outputs=('counts',), shots=100)."
+
 
 # parameter sets -------------------------------------------------------------------------------------------
 
@@ -51,13 +53,15 @@ def parameter_sets(parameters: Sequence[Parameter], given: Any) -> Float[np.ndar
         return np.zeros((0,))
     if isinstance(given, Mapping):
         return _by_name(parameters, given)
+    if _is_text(given):
+        raise TypeError(f"parameter_values are numbers, but {given!r} was given. {BY_NAME}")
     array = _real(given)
     if count == 1 and (array.ndim == 0 or array.shape[-1] != 1):
         array = array[..., None]
     if array.ndim == 0 or array.shape[-1] != count:
         raise ValueError(
             f"parameter_values must have shape (..., {count}), the last axis for the parameters "
-            f"({_names(parameters) or 'none'}), but have shape {array.shape}."
+            f"({_names(parameters) or 'none'}), but have shape {array.shape}.{'' if count else ' ' + BY_NAME}"
         )
     return array
 
@@ -119,6 +123,10 @@ def _real(given: Any) -> np.ndarray:
         "parameter_values", np.asarray(given) if not isinstance(given, list | tuple) else given
     )
     return np.array(array, np.float64)  # a copy: what is given may change later
+
+
+def _is_text(given: Any) -> bool:
+    return isinstance(given, str) or (isinstance(given, list | tuple) and bool(given) and _is_text(given[0]))
 
 
 def _names(parameters: Sequence[Parameter]) -> str:

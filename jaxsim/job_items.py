@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,10 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxsim.broadcasting import Pairs, observable_array, pairs, parameter_sets
-from jaxsim.circuit import Circuit, from_structure
+from jaxsim.circuit import MAX_WIRES, Circuit, from_structure
 from jaxsim.counts_keys import Layout
 from jaxsim.dynamic import split_terminal
+from jaxsim.job_observables import job_observable
 from jaxsim.observables import PauliSum
 from jaxsim.structure import Structure, moved
 from jaxsim.terminal import measures
@@ -33,6 +34,9 @@ FULL_WIRES = 10
 RESIDENT_STATES = {"gradients": 6, "values": 4}
 """States that a row needs at a time; 3 for any other output."""
 
+SHOT_BYTES = 64
+"""What a shot of a circuit that measures in the middle takes while it runs, besides its bits."""
+
 
 @dataclass(frozen=True)
 class Header:
@@ -45,8 +49,7 @@ class Header:
         layout: which bits of an outcome are which classical bits.
         num_wires: qubits of the circuit.
         wires: which of them were simulated, ascending, since nothing acts on the others; None: all.
-        name: of the circuit, if it has one.
-        metadata: of the circuit, if it has some.
+        name, metadata: of the circuit, if it has them. They stay where the result is read: metadata may be anything.
     """
 
     shots: int
@@ -89,10 +92,9 @@ def job_item(
     observables: Any,
     shots: int,
     outputs: tuple[str, ...],
-    convert: Callable[[Any], PauliSum],
     *,
-    name: str = "",
-    metadata: dict[str, Any] | None = None,
+    qubits: tuple[int, ...] | None = None,
+    num_qubits: int | None = None,
 ) -> Item:
     """One circuit with what is asked of it, as an item.
 
@@ -103,31 +105,26 @@ def job_item(
         observables: one, or nested lists of them; None if no values are asked for.
         shots: how many.
         outputs: of `OUTPUTS`.
-        convert: makes a `PauliSum` of an observable.
-        name, metadata: carried along.
+        qubits: of a circuit that was given with idle qubits too many to simulate: which of them its wires are.
+        num_qubits: how many it had.
 
     Raises:
         TypeError, ValueError: what is wrong with it, as the end of a sentence.
     """
     snapshot = _snapshot(circuit)
     sets = parameter_sets(snapshot.parameters, values)
-    gates, dynamic, layout = _measured(snapshot)
+    num_qubits = num_qubits or snapshot.num_wires
+    gates, dynamic, layout = _measured(snapshot, qubits or range(num_qubits), num_qubits)
     array, paired = None, None
     if any(output in VALUES for output in outputs):
         if observables is None:
             raise ValueError("values or gradients are asked for, but it has no observable. Give observables.")
-        array = observable_array(observables, convert)
+        array = observable_array(observables, lambda one: job_observable(one, num_qubits, qubits))
         for observable in array.flat:
             observable.check_wires(snapshot.num_wires)
             observable.require_real()
         paired = pairs(sets.shape[:-1], array.shape)
-    if dynamic:
-        refused = [output for output in outputs if output not in SAMPLED]
-        if refused:
-            raise ValueError(
-                f"it measures or resets qubits in the middle, so that it has no single state: {', '.join(refused)} "
-                "cannot be had of it. Ask for counts or memory."
-            )
+    _check_outputs(outputs, dynamic, num_qubits)
     compact, wires = _without_idle(gates, array)
     if wires is not None and not dynamic:
         place = {wire: k for k, wire in enumerate(wires)}
@@ -138,19 +135,34 @@ def job_item(
         set_shape=shape,
         value_shape=() if paired is None else paired.shape,
         layout=layout,
-        num_wires=snapshot.num_wires,
+        num_wires=num_qubits,
         wires=wires,
-        name=name,
-        metadata=metadata,
     )
     rows = sets.reshape(math.prod(shape), sets.shape[-1])
     flat = () if array is None else tuple(_on_wires(o, wires) for o in array.flat)
     return Item(index, compact, dynamic, header, rows, flat, paired)
 
 
+def _check_outputs(outputs: tuple[str, ...], dynamic: bool, num_qubits: int) -> None:
+    refused = ", ".join(output for output in outputs if output not in SAMPLED)
+    if dynamic and refused:
+        raise ValueError(
+            f"it measures or resets qubits in the middle, so that it has no single state: {refused} cannot be had of "
+            "it. Ask for counts or memory."
+        )
+    refused = ", ".join(output for output in outputs if output in STATES)
+    if num_qubits > MAX_WIRES and refused:
+        raise ValueError(
+            f"{refused} cannot be had of {num_qubits} qubits, only of {MAX_WIRES}, though few are in use. Ask for "
+            "counts, memory or values, or give jaxsim.interop.qiskit.from_qiskit(circuit), which has only those in use."
+        )
+
+
 def _snapshot(circuit: Any) -> Circuit:
     if not isinstance(circuit, Circuit):
-        raise TypeError(f"a {type(circuit).__name__} was given, not a Circuit.")
+        raise TypeError(
+            f"a {type(circuit).__name__} was given, not a Circuit; several circuits are given as a list."
+        )
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(circuit)):
         raise TypeError(
             "it holds traced values: a job runs outside of jit, grad and vmap. Use js.expectation there."
@@ -168,9 +180,12 @@ def _snapshot(circuit: Any) -> Circuit:
     return copy
 
 
-def _measured(circuit: Circuit) -> tuple[Circuit, bool, Layout]:
-    """The circuit without measurements, unless it measures in the middle; whether it does; how outcomes are written."""
-    everything = Layout.plain(circuit.num_wires)
+def _measured(circuit: Circuit, qubits: Sequence[int], num_qubits: int) -> tuple[Circuit, bool, Layout]:
+    """The circuit without measurements, unless it measures in the middle; whether it does; how outcomes are written.
+
+    `qubits` are its wires among all qubits.
+    """
+    everything = Layout(tuple(enumerate(qubits)), (num_qubits,))
     if circuit.structure.plain:
         return circuit, False, everything
     sizes = tuple(register.size for register in circuit.registers)
@@ -235,21 +250,24 @@ def _gathered(masks: np.ndarray, wires: tuple[int, ...]) -> np.ndarray:
 
 
 def needed_bytes(item: Item, outputs: tuple[str, ...], itemsize: int) -> tuple[int, int]:
-    """Bytes that simulating one row of the item takes, and bytes of its results.
+    """Bytes that simulating one row of the item takes, with all shots if it is dynamic, and bytes of its results.
 
     Args:
         item: the item.
         outputs: what is asked for.
         itemsize: bytes of an amplitude.
     """
-    amplitudes = 2**item.circuit.num_wires
     states = max((RESIDENT_STATES.get(output, 3) for output in outputs), default=3)
     sets, header = len(item.values), item.header
+    running = states * itemsize * 2**item.circuit.num_wires
+    if item.dynamic:
+        running += header.shots * (SHOT_BYTES + (1 + sets) * item.circuit.num_bits)
+    amplitudes, pairs_ = 2**header.num_wires, math.prod(header.value_shape)
     sizes = {
         "memory": sets * header.shots * 8,
         "statevector": sets * amplitudes * itemsize,
         "probabilities": sets * amplitudes * itemsize // 2,
-        "values": int(np.prod(header.value_shape)) * 8,
-        "gradients": int(np.prod(header.value_shape)) * 8 * max(item.values.shape[1], 1),
+        "values": pairs_ * 8,
+        "gradients": pairs_ * 8 * max(item.values.shape[1], 1),
     }
-    return states * amplitudes * itemsize, sum(sizes.get(output, 0) for output in outputs)
+    return running, sum(sizes.get(output, 0) for output in outputs)

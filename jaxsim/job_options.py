@@ -35,13 +35,15 @@ class JobInputError(ValueError, TypeError):
 # options --------------------------------------------------------------------------------------------------
 
 
-def _integer(least: int, what: str) -> Callable[[str, Any], int]:
+def _integer(least: int, what: str, most: int | None = None) -> Callable[[str, Any], int]:
+    bounds = f">= {least}" if most is None else f">= {least} and <= {most}"
+
     def check(name: str, value: Any) -> int:
-        if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
-            raise JobInputError(f"{name} must be an integer >= {least} ({what}), but {value!r} was given.")
-        if value < least:
-            raise JobInputError(f"{name} must be an integer >= {least} ({what}), but {value} was given.")
-        return operator.index(value)
+        integer = isinstance(value, numbers.Integral) and not isinstance(value, bool | np.bool_)
+        number = operator.index(value) if integer else least - 1
+        if number < least or (most is not None and number > most):
+            raise JobInputError(f"{name} must be an integer {bounds} ({what}), but {value!r} was given.")
+        return number
 
     return check
 
@@ -79,6 +81,10 @@ def _executor(name: str, value: Any) -> Any:
     return value
 
 
+MAX_SHOTS = 2**32
+"""Numbers of shots, of which random words are made, have 32 bits."""
+
+
 @dataclass(frozen=True)
 class Options:
     """The options of a simulator, or of one job."""
@@ -99,14 +105,12 @@ class Options:
         """
         for name in changes:
             if name not in CHECKS:
-                close = difflib.get_close_matches(name, CHECKS)
-                hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
-                raise JobInputError(f"{where} has no option {name!r}. {hint}There are: {', '.join(CHECKS)}.")
+                raise JobInputError(_unknown(where, name))
         return replace(self, **{name: CHECKS[name](name, value) for name, value in changes.items()})
 
 
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "shots": _integer(1, "a number of shots"),
+    "shots": _integer(1, "a number of shots", MAX_SHOTS),
     "seed": _or_none(_integer(0, "a seed, or None for a fresh one")),
     "dtype": _dtype,
     "engine": _engine,
@@ -115,3 +119,32 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "memory_limit": _or_none(_integer(1, "a number of bytes, or None for all there is")),
 }
 """How each option is checked."""
+
+# unknown options ------------------------------------------------------------------------------------------
+
+RUN_ARGUMENTS = ("circuits", "parameter_values", "observables", "outputs")
+
+_ELSEWHERE = {
+    "seed_simulator": "It is called seed here.",
+    "parameter_binds": "Values are given to run as parameter_values.",
+    "memory": "For the bits of every shot ask run for outputs=('memory',).",
+    "precision": "Give dtype='complex64' or dtype='complex128'.",
+    "method": "There is one, state vectors; engine says how they are computed.",
+    "device": "JAX's devices are used: with jax.default_device(...).",
+    "noise_model": "Noise is not here yet.",
+    "max_shot_size": "Shots of a circuit are not split.",
+    "max_memory_mb": "Give memory_limit, in bytes.",
+    "max_parallel_experiments": "Give an executor and max_job_size.",
+    "max_parallel_shots": "All cores are used.",
+    "max_parallel_threads": "All cores are used.",
+    **dict.fromkeys(RUN_ARGUMENTS, "It is an argument of run."),
+}
+"""What options of Qiskit Aer are called here, and what is no option."""
+
+
+def _unknown(where: str, name: str) -> str:
+    known = (*CHECKS, *(RUN_ARGUMENTS if where == "run" else ()))
+    close = difflib.get_close_matches(name, known)
+    guess = f"Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    hint = _ELSEWHERE.get(name, guess)
+    return f"{where} has no option {name!r}. {hint}{' ' * bool(hint)}There are: {', '.join(known)}."

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import numbers
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -25,8 +26,8 @@ class Result:
 
     Attributes:
         metadata: job_id, seed (the one that was drawn if none was given), outputs, dtype, engine, seconds,
-            compilations, rows_per_call, and of each chunk in `chunks` its circuits, rows_per_call, compilations,
-            seconds, worker and device.
+            compilations, rows_per_call, warnings, and of each chunk in `chunks` its circuits, rows_per_call,
+            compilations, seconds, worker, device and warnings.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class Result:
 
     def circuit_metadata(self, i: int | None = None) -> dict[str, Any]:
         """The metadata of the circuit, if it came from Qiskit."""
-        return dict(self._headers[self._position(i)].metadata or {})
+        return copy.deepcopy(self._headers[self._position(i)].metadata or {})
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain lists, strings and numbers, for `json.dumps`; complex numbers as [real, imaginary].
@@ -167,7 +168,7 @@ class Result:
         if output not in own:
             asked = ", ".join(map(repr, self.metadata["outputs"]))
             raise ValueError(
-                f"{output} was not asked for: run it with outputs=({output!r}, ...); it was ({asked},)."
+                f"{output!r} was not asked for: run it with outputs=({output!r}, ...); it was ({asked},)."
             )
         return own[output], self._headers[place]
 
@@ -183,6 +184,10 @@ class Result:
             array = whole
         return array.reshape(*header.set_shape, array.shape[-1])
 
+    def __getattr__(self, name: str) -> NoReturn:
+        hint = f": it has {_ELSEWHERE[name]}, see 'Coming from Qiskit Aer'" if name in _ELSEWHERE else ""
+        raise AttributeError(f"Result has no {name!r}{hint}.", name=name, obj=self)
+
     def __repr__(self) -> str:
         missing = "" if self.success else f", {len(self) - len(self.available)} without a result"
         return f"Result({len(self)} circuits{missing}: {', '.join(self.metadata['outputs'])})"
@@ -197,6 +202,18 @@ _READ: dict[str, Callable[[Result, int], Any]] = {
     "gradients": Result.gradient,
 }
 """How each output is read."""
+
+_ELSEWHERE = {
+    "get_counts": "counts(i)",
+    "get_memory": "bitstrings(i), and memory(i) for an array",
+    "get_statevector": "statevector(i)",
+    "get_probabilities": "probabilities(i)",
+    "data": "counts(i), statevector(i), ... for what was asked for",
+    "results": "counts(i), shots(i), name(i), ... for circuit i",
+    "status": "success and available",
+    "job_id": "metadata['job_id']",
+}
+"""What Qiskit's results have, and what it is here."""
 
 
 def _nested(entries: Sequence[Any], shape: tuple[int, ...], make: Callable[[Any], Any]) -> Any:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import concurrent.futures
+import math
+import numbers
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from jaxsim.job_errors import ChunkFailure, JobCancelledError, JobError, in_text, job_error
 from jaxsim.job_items import Header
 from jaxsim.job_result import Result
 from jaxsim.splitting import in_words
@@ -27,42 +30,6 @@ class JobStatus(StrEnum):
     DONE = "done"
     CANCELLED = "cancelled"
     ERROR = "error"
-
-
-@dataclass(frozen=True)
-class ChunkFailure:
-    """Why a chunk has no result.
-
-    Attributes:
-        chunk: its number.
-        indices: its circuits.
-        error: what was raised.
-    """
-
-    chunk: int
-    indices: tuple[int, ...]
-    error: BaseException
-
-
-class JobError(Exception):
-    """Some chunks of a job failed; `partial_result()` of the job has the others.
-
-    Attributes:
-        failures: a `ChunkFailure` for each of them.
-        indices: the circuits that have no result.
-    """
-
-    def __init__(self, message: str, failures: Sequence[ChunkFailure] = ()) -> None:
-        super().__init__(message)
-        self.failures = tuple(failures)
-        self.indices = tuple(index for failure in failures for index in failure.indices)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (str(self), self.failures))
-
-
-class JobCancelledError(JobError, concurrent.futures.CancelledError):
-    """The job was cancelled before all of it had run."""
 
 
 class Job:
@@ -102,17 +69,23 @@ class Job:
         """
         for number in range(len(self.chunks)):
             try:
-                self._futures[number] = submit(number)
+                future = submit(number)
+                if not callable(getattr(future, "result", None)):
+                    raise TypeError(
+                        "executor.submit must return a future with result(timeout), but returned "
+                        f"{_named(future)}"
+                    )
             except Exception as error:
                 if number == 0:
                     raise RuntimeError(
-                        f"the executor takes no work, so nothing was submitted: {type(error).__name__}: {error}. Give "
-                        "an executor that is not shut down or broken."
+                        f"the executor takes no work, so nothing was submitted: {in_text(error)}. Give an executor "
+                        "that is not shut down or broken, such as concurrent.futures.ThreadPoolExecutor(4)."
                     ) from error
                 for rest in range(number, len(self.chunks)):
                     self._outcomes[rest] = error
                 break
-            self._notice_end(self._futures[number])
+            self._futures[number] = future
+            self._notice_end(future)
 
     def _notice_end(self, future: Any) -> None:
         def note(_: Any) -> None:
@@ -127,22 +100,30 @@ class Job:
         """Waits for all chunks and gives the result, in input order; the same object every time.
 
         Args:
-            timeout: seconds for the whole job from now on; None: as long as it takes.
+            timeout: seconds for the whole job from now on, 0 or less for what is there by now; None: as long as it
+                takes.
+
+        Warns:
+            Of what the workers noticed, such as shots that left a loop at its bound; once.
 
         Raises:
+            TypeError, ValueError: a timeout that is no number.
             TimeoutError: the time is over. The job goes on; a later `result()` works.
             JobError: chunks failed. It names their circuits and has the first cause as its cause.
             JobCancelledError: the job was cancelled before all of it had run.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        seconds = _seconds(timeout)
+        deadline = None if seconds is None else time.monotonic() + seconds
         for number in range(len(self.chunks)):
             self._collect(number, deadline)
         failures = self._failures()
         if failures:
-            raise self._error(failures)
+            raise job_error(failures, len(self.chunks))
         with self._lock:
             if self._result is None:
                 self._result = self._made()
+                for message in self._result.metadata["warnings"]:
+                    warnings.warn(message, stacklevel=2)
             return self._result
 
     def partial_result(self) -> Result:
@@ -160,16 +141,20 @@ class Job:
         future = self._futures[number]
         if self._outcomes[number] is not None or future is None:
             return
+        left = () if deadline is None else (max(deadline - time.monotonic(), 0.0),)
         try:
-            left = () if deadline is None else (max(deadline - time.monotonic(), 0.0),)
             outcome = future.result(*left)
-        except TimeoutError as error:
-            # A worker may raise one, too.
-            if deadline is not None and not self._future_says(number, "done"):
-                raise TimeoutError(self._late()) from None
+        except BaseException as error:
+            if not _came_from(future, error, limited=deadline is not None):
+                if isinstance(error, TimeoutError) and deadline is not None and time.monotonic() >= deadline:
+                    raise TimeoutError(self._late()) from None
+                raise
             outcome = error
-        except (Exception, concurrent.futures.CancelledError) as error:
-            outcome = error
+        else:
+            if not isinstance(outcome, ChunkResult):
+                outcome = TypeError(
+                    f"the executor's future gave {_named(outcome)}, not what the function that was submitted returns"
+                )
         with self._lock:
             if self._outcomes[number] is None:
                 if not hasattr(future, "add_done_callback"):
@@ -192,27 +177,6 @@ class Job:
             if isinstance(outcome, BaseException)
         ]
 
-    def _error(self, failures: list[ChunkFailure]) -> JobError:
-        circuits = in_words([index for failure in failures for index in failure.indices])
-        others = "partial_result() has the others."
-        broken = [f for f in failures if not isinstance(f.error, concurrent.futures.CancelledError)]
-        if not broken:
-            error: JobError = JobCancelledError(
-                f"the job was cancelled before {circuits} ran; {others}", failures
-            )
-            error.__cause__ = failures[0].error
-            return error
-        share = f"{len(failures)} of {len(self.chunks)} chunks" if len(self.chunks) > 1 else "the job"
-        cause, number = broken[0].error, broken[0].chunk
-        said = f"{type(cause).__name__}: {cause}".rstrip(".")
-        error = JobError(
-            f"{share} failed, so there is no result for {circuits}. The first cause, in chunk {number}: {said}. The "
-            f"job's {others}",
-            failures,
-        )
-        error.__cause__ = cause
-        return error
-
     def _made(self) -> Result:
         chunks: list[dict[str, Any]] = []
         data: list[dict[str, Any] | None] = [None] * len(self._headers)
@@ -227,9 +191,10 @@ class Job:
                     "seconds": outcome.seconds,
                     "worker": outcome.worker,
                     "device": outcome.device,
+                    "warnings": list(outcome.warnings),
                 }
             else:
-                why = "is not finished" if outcome is None else f"failed: {type(outcome).__name__}: {outcome}"
+                why = "is not finished" if outcome is None else f"failed: {in_text(outcome)}"
                 errors |= dict.fromkeys(chunk, why)
             chunks.append(entry)
         metadata = {
@@ -237,6 +202,7 @@ class Job:
             "seconds": max(self._finished - self._started, 0.0),
             "compilations": sum(entry.get("compilations", 0) for entry in chunks),
             "rows_per_call": [rows for entry in chunks for rows in entry.get("rows_per_call", [])],
+            "warnings": [message for entry in chunks for message in entry.get("warnings", [])],
             "chunks": chunks,
         }
         return Result(self._headers, data, metadata, errors)
@@ -273,7 +239,8 @@ class Job:
     def cancel(self) -> bool:
         """Cancels the chunks that have not begun; whether there were any. Those under way run to their end."""
         stopped = [
-            self._future_says(number, "cancel")
+            # Dask's futures say nothing when they are told to cancel.
+            self._future_says(number, "cancel") or self._future_says(number, "cancelled")
             for number in range(len(self.chunks))
             if not self._future_says(number, "done")
         ]
@@ -302,3 +269,40 @@ class Job:
 
 
 _PRECEDENCE = (JobStatus.ERROR, JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.CANCELLED, JobStatus.DONE)
+
+
+# futures --------------------------------------------------------------------------------------------------
+
+
+def _came_from(future: Any, error: BaseException, *, limited: bool) -> bool:
+    """Whether an error is what became of a future's work, rather than of waiting for it: Ctrl-C, an alarm, a timeout.
+
+    Args:
+        future: any executor's.
+        error: what its result() raised.
+        limited: whether it was given a timeout.
+    """
+    if not getattr(future, "done", lambda: True)():
+        return False
+    if isinstance(error, concurrent.futures.CancelledError):
+        return True
+    if hasattr(future, "exception"):
+        # Dask makes the error anew each time, so that it is known by its class.
+        return type(error) is type(future.exception())
+    return isinstance(error, Exception) and not (limited and isinstance(error, TimeoutError))
+
+
+def _seconds(timeout: Any) -> float | None:
+    """A timeout as futures take it; None for one that is longer than threads can wait."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, numbers.Real):
+        raise TypeError(f"timeout must be a number of seconds, or None, but {timeout!r} was given.")
+    seconds = float(timeout)
+    if math.isnan(seconds):
+        raise ValueError("timeout must be a number of seconds, or None, but NaN was given.")
+    return None if seconds >= threading.TIMEOUT_MAX else seconds
+
+
+def _named(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import secrets
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,13 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsim import memory
+from jaxsim.broadcasting import BY_NAME
 from jaxsim.circuit import Circuit
-from jaxsim.job_items import OUTPUTS, VALUES, Item, job_item, needed_bytes
+from jaxsim.job_items import OUTPUTS, VALUES, Header, Item, job_item, needed_bytes
 from jaxsim.job_options import CHECKS, JobInputError, Options
+from jaxsim.job_threads import in_threads
 from jaxsim.jobs import Job
 from jaxsim.lowering.forms import lowered_form
 from jaxsim.lowering.layers import NoLayersError
-from jaxsim.observables import PauliSum
 from jaxsim.splitting import in_words, split
 from jaxsim.worker import Chunk, check_process, run_chunk
 
@@ -144,7 +147,7 @@ class Simulator:
         given = self._options.changed("run", options)
         listed = _circuits(circuits)
         wanted = _outputs(outputs, observables)
-        items = _items(
+        items, headers = _items(
             listed,
             _each("parameter_values", parameter_values, len(listed), several),
             _each("observables", observables, len(listed), several),
@@ -153,7 +156,7 @@ class Simulator:
             given,
         )
         _check_memory(items, wanted, given)
-        return _submitted(items, wanted, given)
+        return _submitted(items, headers, wanted, given)
 
     def __repr__(self) -> str:
         changed = {n: v for n, v in vars(self._options).items() if v != getattr(Options(), n)}
@@ -172,7 +175,8 @@ def _circuits(circuits: Any) -> list[Any]:
 
 
 def _outputs(outputs: Any, observables: Any) -> tuple[str, ...]:
-    wanted = (outputs,) if isinstance(outputs, str) else tuple(outputs or ())
+    single = isinstance(outputs, str) or not isinstance(outputs, Iterable)
+    wanted: tuple[Any, ...] = (outputs,) if single else tuple(outputs)
     unknown = [output for output in wanted if output not in OUTPUTS]
     if unknown or not wanted:
         what = f"{unknown[0]!r}" if unknown else "none"
@@ -194,13 +198,15 @@ def _each(name: str, given: Any, count: int, several: bool) -> list[Any]:
         return [given] * count
     if name == "observables" and not isinstance(given, list | tuple | np.ndarray):
         return [given] * count
-    if isinstance(given, Mapping) or not hasattr(given, "__len__"):
+    if isinstance(given, Mapping | str) or not hasattr(given, "__len__"):
         raise JobInputError(
             f"{name} of a list of circuits is a list with an entry for each of them, but a {type(given).__name__} was "
-            "given."
+            f"given. {BY_NAME}"
         )
     if len(given) != count:
-        raise JobInputError(f"{name} must have an entry for each of {count} circuits, but has {len(given)}.")
+        raise JobInputError(
+            f"{name} must have an entry for each of {count} circuits, but has {len(given)}. {BY_NAME}"
+        )
     return list(given)
 
 
@@ -222,18 +228,21 @@ def _items(
     shots: list[int],
     outputs: tuple[str, ...],
     options: Options,
-) -> list[Item]:
+) -> tuple[list[Item], list[Header]]:
+    """The items, and their headers with name and metadata."""
     items: list[Item] = []
+    headers: list[Header] = []
     faults: dict[int, str] = {}
     for k, circuit in enumerate(circuits):
         try:
-            own, about = _ours(circuit, outputs)
-            item = job_item(k, own, values[k], observables[k], shots[k], outputs, _observable, **about)
+            own, origin, about = _ours(circuit)
+            item = job_item(k, own, values[k], observables[k], shots[k], outputs, **origin)
             _check_engine(item.circuit, options.engine)
         except (TypeError, ValueError, NoLayersError, OverflowError) as error:
             faults[k] = str(error)
         else:
             items.append(item)
+            headers.append(replace(item.header, **about) if about else item.header)
     if faults:
         lines = [f"\n  circuit {k}: {fault}" for k, fault in list(faults.items())[:20]]
         more = f"\n  and {len(faults) - 20} more" if len(faults) > 20 else ""
@@ -243,30 +252,24 @@ def _items(
             f"{many} cannot be run ({bad}); nothing was submitted." + "".join(lines) + more,
             list(faults),
         )
-    return items
+    return items, headers
 
 
-def _ours(circuit: Any, outputs: tuple[str, ...]) -> tuple[Any, dict[str, Any]]:
-    """The circuit as ours, with its name and metadata if it is Qiskit's."""
+def _ours(circuit: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """The circuit as ours; if it is Qiskit's, the qubits that `job_item` is told of, and name and metadata."""
     if not any(kind.__module__.startswith("qiskit.") for kind in type(circuit).__mro__):
-        return circuit, {}
-    from jaxsim.interop.qiskit import from_qiskit
+        return circuit, {}, {}
+    from jaxsim.interop.qiskit import from_qiskit, qubits_in_use
 
-    return from_qiskit(circuit), {"name": circuit.name, "metadata": circuit.metadata}
-
-
-def _observable(given: Any) -> PauliSum:
-    if isinstance(given, PauliSum):
-        return given
-    if isinstance(given, str):
-        return PauliSum.from_list([(given, 1.0)])
-    if type(given).__module__.startswith("qiskit"):
-        from jaxsim.interop.qiskit import observable_from_qiskit
-
-        return observable_from_qiskit(given)
-    raise TypeError(
-        f"an observable is a PauliSum such as Z(0) @ Z(1), but a {type(given).__name__} was given."
-    )
+    own = from_qiskit(circuit)
+    try:
+        metadata = copy.deepcopy(circuit.metadata)
+    except Exception as error:
+        raise ValueError(f"its metadata cannot be copied: {type(error).__name__}: {error}.") from None
+    about = {"name": circuit.name, "metadata": metadata}
+    if own.num_wires == circuit.num_qubits:
+        return own, {}, about
+    return own, {"qubits": qubits_in_use(circuit) or (0,), "num_qubits": circuit.num_qubits}, about
 
 
 def _check_engine(circuit: Circuit, engine: str) -> None:
@@ -286,11 +289,13 @@ def _check_memory(items: list[Item], outputs: tuple[str, ...], options: Options)
     sizes = [needed_bytes(item, outputs, itemsize) for item in items]
     large = [k for k, (running, _) in enumerate(sizes) if running > limit]
     if large:
-        need = max(running for running, _ in sizes)
-        widest = max(items[k].circuit.num_wires for k in large)
+        most = max(large, key=lambda k: sizes[k][0])
+        what = f"{items[most].circuit.num_wires} qubits"
+        if items[most].dynamic:
+            what += f" and {items[most].header.shots} shots of measurements in the middle"
         raise JobInputError(
-            f"{in_words(large)}: {widest} qubits need {memory.in_words(need)} of memory, but there are "
-            f"{memory.in_words(limit)}; nothing was submitted. Use fewer qubits, dtype complex64, or another "
+            f"{in_words(large)}: {what} need {memory.in_words(sizes[most][0])} of memory, but there are "
+            f"{memory.in_words(limit)}; nothing was submitted. Use fewer qubits or shots, dtype complex64, or another "
             "memory_limit if the workers have more.",
             large,
         )
@@ -305,7 +310,7 @@ def _check_memory(items: list[Item], outputs: tuple[str, ...], options: Options)
 # submission -----------------------------------------------------------------------------------------------
 
 
-def _submitted(items: list[Item], outputs: tuple[str, ...], options: Options) -> Job:
+def _submitted(items: list[Item], headers: list[Header], outputs: tuple[str, ...], options: Options) -> Job:
     seed = secrets.randbits(63) if options.seed is None else options.seed
     dtype = np.dtype(options.dtype).name
     x64, place = bool(jax.config.read("jax_enable_x64")), _named_device()
@@ -315,15 +320,14 @@ def _submitted(items: list[Item], outputs: tuple[str, ...], options: Options) ->
         for number, part in enumerate(parts)
     ]
     metadata = {"seed": seed, "outputs": list(outputs), "dtype": dtype, "engine": options.engine}
-    job = Job([item.header for item in items], parts, metadata)
+    job = Job(headers, parts, metadata)
     if options.executor is not None:
         job._submit(lambda number: options.executor.submit(run_chunk, chunks[number]))
         return job
-    # Ours ends with the job. Several devices run several chunks at a time.
+    # Several devices run several chunks at a time.
     threads = 1 if place else min(len(chunks), jax.local_device_count())
-    own = ThreadPoolExecutor(threads, thread_name_prefix="jaxsim-job")
-    job._submit(lambda number: own.submit(run_chunk, chunks[number]))
-    own.shutdown(wait=False)
+    futures = in_threads([partial(run_chunk, chunk) for chunk in chunks], threads)
+    job._submit(futures.__getitem__)
     return job
 
 

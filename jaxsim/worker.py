@@ -81,6 +81,7 @@ class ChunkResult:
         seconds: in the worker.
         worker: who it was.
         device: where it ran.
+        warnings: what is to be said to the caller; those of Python do not leave the process.
     """
 
     number: int
@@ -90,6 +91,7 @@ class ChunkResult:
     seconds: float
     worker: str
     device: str
+    warnings: tuple[str, ...] = ()
 
 
 _began_in: int | None = None
@@ -121,10 +123,11 @@ def _run_chunk(chunk: Chunk) -> ChunkResult:
     device = _device(chunk)
     data: Data = tuple({} for _ in chunk.items)
     rows: list[int] = []
+    told: list[str] = []
     with jax.enable_x64(chunk.x64), on_device(device):
         for outputs, work in _WORK.items():
             if chunk.wants(outputs):
-                rows += work(chunk, data, device)
+                rows += work(chunk, data, device, told)
     return ChunkResult(
         number=chunk.number,
         data=data,
@@ -133,6 +136,7 @@ def _run_chunk(chunk: Chunk) -> ChunkResult:
         seconds=time.perf_counter() - started,
         worker=f"process {os.getpid()}, {threading.current_thread().name}",
         device=str(device or jax.local_devices()[0]),
+        warnings=tuple(told),
     )
 
 
@@ -158,7 +162,7 @@ def _that_travels(error: Exception) -> Exception:
 # states and shots -----------------------------------------------------------------------------------------
 
 
-def _states(chunk: Chunk, data: Data, device: Any) -> list[int]:
+def _states(chunk: Chunk, data: Data, device: Any, told: list[str]) -> list[int]:
     """States, and the shots drawn from them, of circuits that do not measure in the middle."""
     dtypes = {"statevector": np.dtype(chunk.dtype), "probabilities": batch.real_dtype(np.dtype(chunk.dtype))}
     asked = {output: dtype for output, dtype in dtypes.items() if output in chunk.outputs}
@@ -238,23 +242,29 @@ def _store_shots(item: Item, own: dict[str, Any], at: int, pieces: Iterable[np.n
         own["counts"][at] = added(tables)
 
 
-def _trajectories(chunk: Chunk, data: Data, device: Any) -> list[int]:
-    """Shots of circuits that measure in the middle: those with equal numbers of shots together."""
+def _trajectories(chunk: Chunk, data: Data, device: Any, told: list[str]) -> list[int]:
+    """Shots of circuits that measure in the middle: those with equal numbers of shots together.
+
+    What is to be said of them goes to `told`.
+    """
     groups: dict[int, list[tuple[int, int]]] = {}
     for place, item in enumerate(chunk.items):
         if item.dynamic:
             _prepare_shots(chunk, item, data[place])
-            rows = [(place, at) for at in range(len(item.values))]
-            groups.setdefault(item.header.shots, []).extend(rows)
-    if not groups:
-        return []
+            for at in range(len(item.values)):
+                groups.setdefault(item.header.shots, []).append((place, at))
     for shots, rows in groups.items():
         circuits, keys = [], []
         for place, at in rows:
             item = chunk.items[place]
             circuits.append(item.circuit.bind(item.values[at]) if item.values.shape[1] else item.circuit)
             keys.append(key_data(stream_key(chunk.seed, item.index, at)))
-        bits = sample_dynamic(circuits, np.stack(keys), shots, dtype=chunk.dtype, engine=chunk.engine)
+
+        def warn(row: int, message: str, rows: list[tuple[int, int]] = rows) -> None:
+            told.append(f"circuit {chunk.items[rows[row][0]].index}: {message}")
+
+        asked = {"dtype": chunk.dtype, "engine": chunk.engine, "warn": warn}
+        bits = sample_dynamic(circuits, np.stack(keys), shots, **asked)
         for (place, at), own in zip(rows, bits):
             _store_shots(chunk.items[place], data[place], at, [codes_of_bits(np.asarray(own))])
     return [len(rows) for rows in groups.values()]
@@ -263,7 +273,7 @@ def _trajectories(chunk: Chunk, data: Data, device: Any) -> list[int]:
 # values ---------------------------------------------------------------------------------------------------
 
 
-def _values(chunk: Chunk, data: Data, device: Any) -> list[int]:
+def _values(chunk: Chunk, data: Data, device: Any, told: list[str]) -> list[int]:
     """Expectation values of all pairs of parameter set and observable, and their gradients if asked for."""
     gradients = "gradients" in chunk.outputs
     real = batch.real_dtype(np.dtype(chunk.dtype))
@@ -308,7 +318,7 @@ def _shared(pairs: Pairs, sets: int) -> Iterator[tuple[list[int], np.ndarray, np
             yield columns[part].tolist(), rows, order[rows, part]
 
 
-_WORK: dict[tuple[str, ...], Callable[[Chunk, Data, Any], list[int]]] = {
+_WORK: dict[tuple[str, ...], Callable[[Chunk, Data, Any, list[str]], list[int]]] = {
     (*SAMPLED, *STATES): _states,
     SAMPLED: _trajectories,
     VALUES: _values,

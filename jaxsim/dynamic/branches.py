@@ -13,7 +13,7 @@ fit a cache, some run to the end before the others go on.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -126,19 +126,22 @@ class _Run:
         size = self.dtype.itemsize << self.num_wires
         self.room = max(1, STATE_BYTES // size, min(4, FEW_BYTES // size))
 
-    def start(self, followers: Followers, initial_state: Any) -> None:
-        """Runs one branch from the beginning, and all that come of it."""
+    def start(self, followers: Followers, initial_state: Any) -> list[str]:
+        """Runs one branch from the beginning, and all that come of it.
+
+        Returns:
+            What is to be said of loops that came to their bound.
+        """
         state = np.asarray(start_state("sample", self.circuit, initial_state, self.dtype))[None]
         bits = np.zeros((1, len(self.numbers)), np.uint8)
         rounds = np.zeros((1, self.loops), np.int64)
         self.run(_Branches(0, state, bits, np.zeros(1, np.int64), rounds, followers))
-        for step in self.steps:
-            if isinstance(step, Again) and self.unfinished.get(step.loop):
-                warnings.warn(
-                    f"{self.unfinished[step.loop]} shots left `while_({step.condition})` after max_iterations="
-                    f"{step.limit} with its condition still true; they went on behind the loop.",
-                    stacklevel=4,
-                )
+        return [
+            f"{self.unfinished[step.loop]} shots left `while_({step.condition})` after max_iterations="
+            f"{step.limit} with its condition still true; they went on behind the loop."
+            for step in self.steps
+            if isinstance(step, Again) and self.unfinished.get(step.loop)
+        ]
 
     def run(self, branches: _Branches) -> None:
         """Runs branches to the end."""
@@ -220,6 +223,10 @@ def _concrete(circuit: Circuit) -> Circuit:
     return from_structure(circuit.structure, leaves)
 
 
+def _warn(circuit: int, message: str) -> None:
+    warnings.warn(message, stacklevel=4)
+
+
 def sample_dynamic(
     circuits: Sequence[Circuit],
     keys: Any,
@@ -228,6 +235,7 @@ def sample_dynamic(
     dtype: Any = None,
     engine: str = "auto",
     initial_state: Any = None,
+    warn: Callable[[int, str], None] = _warn,
 ) -> list[UInt8[np.ndarray, "shots bits"]]:
     """Classical bits of shots of circuits that measure, inside or at the end.
 
@@ -241,6 +249,7 @@ def sample_dynamic(
         dtype: complex64 (default) or complex128, of the states.
         engine: as for `compile`; "auto" takes one in which structure is data.
         initial_state: (2**n,) complex to start from instead of |0...0>.
+        warn: is told the number of a circuit, and what is to be said of it; a warning by default.
 
     Returns:
         For each circuit (shots, bits): column b is classical bit b, register after register; 0 where nothing was
@@ -266,11 +275,14 @@ def sample_dynamic(
         )
     results = []
     with evaluated_now():
-        for circuit, key in zip(circuits, keys, strict=True):
+        for place, (circuit, key) in enumerate(zip(circuits, keys, strict=True)):
             program = program_of(circuit.structure, initial_state is None)
             out = np.zeros((shots, circuit.num_bits), np.uint8)
             everyone = Shots(key, np.arange(shots), np.zeros(shots, np.int64))
-            _Run(_concrete(circuit), program, dtype, engine, out).start(everyone, initial_state)
+            for message in _Run(_concrete(circuit), program, dtype, engine, out).start(
+                everyone, initial_state
+            ):
+                warn(place, message)
             results.append(out)
     return results
 

@@ -9,7 +9,7 @@ from jaxsim.classical import Bit
 from jaxsim.interop.qiskit_instructions import NOTHING, Importer
 from jaxsim.observables import PauliSum
 
-__all__ = ["from_qiskit", "observable_from_qiskit", "qubits_in_use"]
+__all__ = ["from_qiskit", "observable_from_qiskit", "qubits_in_use", "terms_from_qiskit"]
 
 
 def _qiskit() -> Any:
@@ -102,26 +102,38 @@ def _registers(circuit: Any, result: Circuit) -> dict[Any, Bit]:
 
 
 def observable_from_qiskit(observable: Any) -> PauliSum:
-    """A Qiskit operator (SparsePauliOp, Pauli, PauliList of one) as a `PauliSum`.
+    """A Qiskit operator (SparsePauliOp, SparseObservable, Pauli, PauliList of one) as a `PauliSum`.
 
     Raises:
         TypeError: another kind of operator.
+        ValueError: more than 30 qubits.
 
     Example:
         >>> from qiskit.quantum_info import SparsePauliOp
         >>> observable_from_qiskit(SparsePauliOp(["ZZ", "IX"], [1.0, 0.5]))
         1.0*Z0 Z1 + 0.5*X0
     """
+    return PauliSum.from_list(terms_from_qiskit(observable))
+
+
+def terms_from_qiskit(observable: Any) -> list[tuple[str, Any]]:
+    """A Qiskit operator as pairs (label, coefficient), with real coefficients if all of them are.
+
+    Raises:
+        TypeError: another kind of operator.
+    """
     _qiskit()
     from qiskit.quantum_info import SparsePauliOp
 
+    sparse = type(observable).__name__ == "SparseObservable"
     try:
-        terms = SparsePauliOp(observable).to_list()
+        read = SparsePauliOp.from_sparse_observable if sparse else SparsePauliOp
+        terms = list(read(observable).to_list())
     except Exception:
         raise TypeError(
             f"an observable is a PauliSum or Qiskit's SparsePauliOp or Pauli, but a {type(observable).__name__} was "
             "given."
         ) from None
-    if all(complex(c).imag == 0 for _, c in terms):
-        terms = [(label, complex(c).real) for label, c in terms]
-    return PauliSum.from_list(terms)
+    if any(complex(c).imag for _, c in terms):
+        return terms
+    return [(label, complex(c).real) for label, c in terms]

@@ -74,6 +74,10 @@ def _logical(node: Any, bits: Mapping[Any, Bit]) -> Condition:
             return _COMPARED[name](_variable(node.left, bits), int(node.right.value))
         if name in _COMPARED and isinstance(node.left, expr.Value):
             return _COMPARED[_MIRRORED[name]](_variable(node.right, bits), int(node.left.value))
+        if name in _COMPARED:
+            raise ValueError(
+                "a condition compares two registers, which has no counterpart here: compare with numbers only."
+            )
         if name in _COMBINED:
             return _COMBINED[name](_logical(node.left, bits), _logical(node.right, bits))
     raise ValueError(f"the condition {node} has no counterpart here.")

@@ -472,6 +472,25 @@ def test_bits_of_a_shot_depend_on_its_key_and_number_only(monkeypatch):
     np.testing.assert_array_equal(bit_probabilities(ours), exact)
 
 
+def test_what_comes_before_the_first_measurement_runs_once(monkeypatch):
+    """And what follows once for each outcome, however many shots there are."""
+    states = []
+
+    def counted(row, rows):
+        states.append(len(rows))
+        return evolved(row, rows)
+
+    evolved = branches.evolved
+    monkeypatch.setattr(branches, "evolved", counted)
+    circuit = Circuit(3)
+    m = circuit.register("m", 3)
+    for _ in range(5):
+        circuit.ry([0.3, 0.4, 0.5], range(3)).cx([0, 1], [1, 2])
+    circuit.measure(0, m[0]).ry(0.8, 0).measure(0, m[1]).h(0).measure(0, m[2])
+    bits = js.sample(circuit, KEY, 20_000)
+    assert states == [1, 2, 4] and len(np.unique(bits, axis=0)) == 8
+
+
 def test_random_words_are_threefry_in_counter_mode():
     numbers, first = np.array([0, 3, 70_000]), np.array([2, 0, 5])
     words = shot_words(WORDS[0], numbers, first, 6)

@@ -6,10 +6,12 @@ import contextlib
 import json
 import multiprocessing
 import os
+import pickle
 import signal
+import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from math import pi
 from typing import Any
 
@@ -20,7 +22,7 @@ from qiskit.circuit.random import random_circuit as qiskit_random_circuit
 from qiskit.quantum_info import Statevector
 
 from jaxsim import Circuit, ParameterVector, X, Z
-from jaxsim.jobs import JobError
+from jaxsim.jobs import JobCancelledError, JobError, JobStatus
 from jaxsim.simulator import Simulator
 
 SIZES = (None, 1, 2, 7, 60, 100)
@@ -128,6 +130,59 @@ def test_dask(expected):
             check_matrix(client, (7,), expected)  # a client has submit, too
             result = Simulator(executor=client, max_job_size=5).run(sixty()[0][:20:6]).result()
             assert result.time_taken >= 0
+            again = pickle.loads(pickle.dumps(result))
+            assert json.loads(json.dumps(again.to_dict()))["circuits"][3]["counts"] == result.counts(3)
+
+
+@pytest.mark.slow
+def test_dask_four_workers(expected):
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=4, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        check_matrix(client.get_executor(), SIZES, expected)
+
+
+class Shuffled:
+    """Two threads that take the chunks of a job in disorder, once all of them are there."""
+
+    def __init__(self, pool: ThreadPoolExecutor, number: int) -> None:
+        self.pool, self.number = pool, number
+        self.waiting: list[tuple[Future, Any, tuple]] = []
+        self.finished: list[int] = []
+
+    def submit(self, function, *arguments):
+        future: Future = Future()
+        self.waiting.append((future, function, arguments))
+        if len(self.waiting) == self.number:
+            for k in np.random.default_rng(self.number).permutation(self.number):
+                self.pool.submit(self.work, *self.waiting[k])
+        return future
+
+    def work(self, future: Future, function, arguments) -> None:
+        future.set_result(function(*arguments))
+        self.finished.append(arguments[0].number)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_sixty_circuits_that_finish_in_disorder(size, expected):
+    with ThreadPoolExecutor(2) as pool:
+        shuffled = Shuffled(pool, -(-60 // size))
+        sim = Simulator(seed=3, shots=40, executor=shuffled, max_job_size=size)
+        result = sim.run(*sixty(), outputs=OUTPUTS).result(timeout=100)
+    assert fingerprint(result) == expected
+    assert sorted(shuffled.finished) != shuffled.finished
+
+
+@pytest.mark.slow
+def test_results_of_other_processes_pickle_and_dump_as_json(expected):
+    with processes(1) as pool:
+        sim = Simulator(seed=3, shots=40, executor=pool, max_job_size=20)
+        result = sim.run(*sixty(), outputs=OUTPUTS).result(timeout=100)
+    assert fingerprint(pickle.loads(pickle.dumps(result))) == expected
+    plain = json.loads(json.dumps(result.to_dict()))
+    assert plain["circuits"][59]["counts"] == result.counts(59)
 
 
 @pytest.mark.slow
@@ -175,6 +230,28 @@ def test_the_example_with_a_thread_pool():
         assert abs(result.counts(k)["0" * 15] - 512) < 100
 
 
+def test_the_two_chunks_of_the_example_overlap():
+    circ = QuantumCircuit(15, 15)
+    circ.h(0)
+    circ.cx(0, 1)
+    circ.measure([0, 1], [0, 1])
+    together = threading.Barrier(2, timeout=60)
+
+    class Meeting(ThreadPoolExecutor):
+        def submit(self, function, /, *arguments, **keywords):
+            def both():
+                together.wait()  # neither goes on before the other has begun
+                return function(*arguments, **keywords)
+
+            return super().submit(both)
+
+    with Meeting(max_workers=2) as pool:
+        result = (
+            Simulator(executor=pool, max_job_size=1, shots=10).run([circ, circ.copy()]).result(timeout=100)
+        )
+    assert result.success and len(result.metadata["chunks"]) == 2
+
+
 @pytest.mark.parametrize("size", [None, 1, 2, 3])
 def test_ten_random_circuits_against_exact_distributions(size):
     circuits = [qiskit_random_circuit(2, 2, measure=False, seed=k) for k in range(10)]
@@ -191,6 +268,55 @@ def test_ten_random_circuits_against_exact_distributions(size):
 
 
 # what goes wrong --------------------------------------------------------------------------------------------
+
+
+def check_cancelled(job, number) -> None:
+    """The chunks that had not begun are cancelled, the others are there, and the result says so."""
+    assert job.cancel()
+    with pytest.raises(JobCancelledError) as caught:
+        job.result(timeout=100)
+    assert job.cancelled() and job.done() and job.status() == JobStatus.CANCELLED
+    assert not job.cancel()
+    assert sorted((*caught.value.indices, *job.partial_result().available)) == list(range(number))
+
+
+def test_jobs_on_threads_are_cancelled():
+    go_on = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(go_on.wait, 60)
+        sim = Simulator(executor=pool, max_job_size=1, shots=5)
+        job = sim.run([Circuit(3).h(0)] * 6)
+        threading.Timer(0.1, go_on.set).start()
+        check_cancelled(job, 6)
+        assert job.partial_result().available == ()
+        assert sim.run(Circuit(3).x(0)).result(timeout=60).counts() == {"001": 5}
+
+
+@pytest.mark.slow
+def test_jobs_on_processes_are_cancelled():
+    with processes(1) as pool:
+        pool.submit(time.sleep, 2)
+        sim = Simulator(executor=pool, max_job_size=1, shots=5)
+        check_cancelled(sim.run([Circuit(3).h(0)] * 40), 40)
+        assert sim.run(Circuit(3).x(0)).result(timeout=60).counts() == {"001": 5}
+
+
+@pytest.mark.slow
+def test_jobs_on_dask_are_cancelled():
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        executor = client.get_executor()
+        busy = executor.submit(time.sleep, 2)
+        sim = Simulator(executor=executor, max_job_size=1, shots=5)
+        check_cancelled(sim.run([Circuit(3).h(0)] * 40), 40)
+        busy.result()
+        assert sim.run(Circuit(3).x(0)).result(timeout=60).counts() == {"001": 5}
+        busy = client.submit(time.sleep, 2)
+        check_cancelled(sim.run([Circuit(3).h(0)] * 40, executor=client), 40)
+        busy.result()
 
 
 @pytest.mark.slow

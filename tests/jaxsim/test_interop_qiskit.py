@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import threading
+from concurrent.futures import Future
 from math import pi
 
 import jax
@@ -388,6 +391,60 @@ def test_idle_qubits_of_wide_circuits_are_left_out():
     assert set(counts) == {"0" * 127, "".join(ones)}
 
 
+def test_wide_circuits_without_measurements_have_all_qubits_in_their_keys():
+    qc = QuantumCircuit(40)
+    qc.x(35)
+    result = Simulator(shots=3).run(qc, outputs=("counts", "memory")).result()
+    assert result.counts() == {"00001" + 35 * "0": 3}
+    assert np.flatnonzero(result.memory()[0]).tolist() == [35] and result.memory().shape == (3, 40)
+    qc.reset(2)
+    qc.x(2)
+    assert Simulator(shots=3).run(qc).result().counts() == {"00001" + 32 * "0" + "100": 3}
+    assert Simulator(shots=3).run(QuantumCircuit(40)).result().counts() == {40 * "0": 3}
+
+
+@pytest.mark.parametrize("output", ["statevector", "probabilities"])
+def test_states_of_wide_circuits_are_refused(output):
+    with pytest.raises(JobInputError, match=f"{output} cannot be had of 40 qubits, only of 30"):
+        Simulator().run(QuantumCircuit(40), outputs=output)
+
+
+def test_observables_of_wide_circuits():
+    angle = 0.7
+    qc, narrow = QuantumCircuit(127), QuantumCircuit(3)
+    for circuit, (a, b, _) in ((qc, (100, 7, 0)), (narrow, (2, 1, 0))):  # qubit 0 is idle
+        circuit.ry(angle, a)
+        circuit.cx(a, b)
+    words = [
+        ("ZZ", "ab"),
+        ("X", "c"),
+        ("Z", "c"),
+        ("YY", "ab"),
+        ("ZX", "ac"),
+        ("", ""),
+        ("Z", "a"),
+        ("XXZ", "abc"),
+    ]
+    terms = [(word, on, 0.3 + k) for k, (word, on) in enumerate(words)]
+
+    def operators(a, b, c, size):
+        place = {"a": a, "b": b, "c": c}
+        return [SparsePauliOp.from_sparse_list([(w, [place[q] for q in on], v)], size) for w, on, v in terms]
+
+    wide = operators(100, 7, 0, 127)
+    expected = [Statevector(narrow).expectation_value(o).real for o in operators(2, 1, 0, 3)]
+    everything = [*wide, sum(wide[1:], wide[0])]
+    values = Simulator().run(qc, observables=everything, outputs="values").result().value()
+    np.testing.assert_allclose(values, [*expected, sum(expected)], atol=2e-6)
+    labels = ["I" * 26 + "Z" + "I" * 100, "I" * 126 + "X", js.Z(7) + 2 * js.Z(0) + 4 * js.X(29)]
+    values = Simulator().run(qc, observables=labels, outputs="values").result().value()
+    np.testing.assert_allclose(values, [np.cos(angle), 0, np.cos(angle) + 2], atol=2e-6)
+    with pytest.raises(JobInputError, match="one of 2 qubits, but the circuit has 127"):
+        Simulator().run(qc, observables="ZZ", outputs="values")
+    with pytest.raises(JobInputError, match="a label is made of I, X, Y and Z"):
+        Simulator().run(qc, observables="Q" * 127, outputs="values")
+
+
 def test_idle_qubits_of_small_circuits_are_kept():
     qc = QuantumCircuit(5)
     qc.x(3)
@@ -458,3 +515,46 @@ def test_observables():
     np.testing.assert_allclose(result.value(), expected, atol=1e-6)
     with pytest.raises(TypeError, match="SparsePauliOp or Pauli"):
         observable_from_qiskit(object())
+
+
+def test_sparse_observables():
+    quantum_info = pytest.importorskip("qiskit.quantum_info")
+    if not hasattr(SparsePauliOp, "from_sparse_observable"):
+        pytest.skip("this Qiskit has none")
+    operator = quantum_info.SparseObservable.from_list([("ZIX", 0.5), ("II0", 2.0)])
+    expected = SparsePauliOp(["ZIX", "III", "IIZ"], [0.5, 1.0, 1.0])
+    found = SparsePauliOp.from_list(observable_from_qiskit(operator).to_list(3))
+    assert found.equiv(expected)
+
+
+def test_metadata_is_a_snapshot_that_stays_here():
+    qc = QuantumCircuit(1, name="own", metadata={"list": [1], "function": lambda: 1})
+    sent = []
+
+    class Pickling:
+        """As a pool of processes does."""
+
+        def submit(self, function, *arguments):
+            sent.append(pickle.dumps(arguments))
+            future = Future()
+            future.set_result(function(*pickle.loads(sent[-1])))
+            return future
+
+    result = Simulator(shots=1, executor=Pickling()).run(qc).result()
+    qc.metadata["list"].append(2)
+    assert result.name() == "own" and result.circuit_metadata()["list"] == [1]
+    result.circuit_metadata()["list"].append(3)
+    assert result.circuit_metadata()["list"] == [1]
+    assert b"own" not in sent[0]
+    qc.metadata["lock"] = threading.Lock()
+    with pytest.raises(JobInputError, match="circuit 0: its metadata cannot be copied: TypeError"):
+        Simulator().run(qc)
+
+
+def test_conditions_between_registers_are_refused_in_words():
+    a, b = ClassicalRegister(2, "a"), ClassicalRegister(2, "b")
+    qc = QuantumCircuit(QuantumRegister(1), a, b)
+    with qc.if_test(expr.less(a, b)):
+        qc.x(0)
+    with pytest.raises(ValueError, match=r"compares two registers.*compare with numbers only"):
+        from_qiskit(qc)

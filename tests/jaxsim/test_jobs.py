@@ -6,10 +6,15 @@ import concurrent.futures
 import gc
 import json
 import pickle
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -248,6 +253,26 @@ def test_cancel_of_a_finished_job(circuits):
     assert job.status() == JobStatus.DONE
 
 
+def test_cancelling_futures_that_say_nothing(circuits):
+    """Dask's return None."""
+
+    class Quiet(Future):
+        def cancel(self):
+            super().cancel()
+
+    class QuietSpy(Spy):
+        def submit(self, function, *arguments):
+            super().submit(function, *arguments)
+            self.futures[-1] = Quiet()
+            return self.futures[-1]
+
+    spy = QuietSpy()
+    job = Simulator(executor=spy, max_job_size=4, shots=10).run(circuits)
+    spy.run(0)
+    assert job.cancel() and not job.cancel()
+    assert job.chunk_status() == [JobStatus.DONE, JobStatus.CANCELLED]
+
+
 def test_result_twice_is_not_computed_twice(circuits):
     spy = Spy()
     job = Simulator(executor=spy, max_job_size=4).run(circuits)
@@ -255,6 +280,93 @@ def test_result_twice_is_not_computed_twice(circuits):
     spy.run(1)
     assert job.result() is job.result()
     assert len(spy.submitted) == 2
+
+
+def test_ctrl_c_while_waiting_leaves_the_job_as_it_is(circuits):
+    class Interrupted(Future):
+        """Ctrl-C comes while the first caller waits."""
+
+        pressed = False
+
+        def result(self, timeout=None):
+            if not self.pressed:
+                self.pressed = True
+                raise KeyboardInterrupt
+            return super().result(timeout)
+
+    class InterruptedSpy(Spy):
+        def submit(self, function, *arguments):
+            super().submit(function, *arguments)
+            self.futures[-1] = Interrupted()
+            return self.futures[-1]
+
+    spy = InterruptedSpy()
+    job = Simulator(executor=spy, max_job_size=4, shots=10).run(circuits)
+    with pytest.raises(KeyboardInterrupt):
+        job.result()
+    assert job.status() == JobStatus.QUEUED and job.partial_result().available == ()
+    spy.run(0)
+    spy.run(1)
+    with pytest.raises(KeyboardInterrupt):  # the second chunk
+        job.result()
+    assert job.result().success
+
+
+@pytest.mark.parametrize("timeout", ["5", [1], True, float("nan")])
+def test_a_timeout_that_is_no_number_leaves_the_job_as_it_is(timeout, circuits):
+    spy = Spy()
+    job = Simulator(executor=spy, shots=10).run(circuits)
+    with pytest.raises((TypeError, ValueError), match="timeout must be a number of seconds, or None, but"):
+        job.result(timeout)
+    spy.run(0)
+    assert job.result(timeout=0).success
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e300, threading.TIMEOUT_MAX])
+def test_a_timeout_longer_than_threads_can_wait_is_none(timeout, circuits):
+    assert Simulator(shots=10).run(circuits).result(timeout).success
+
+
+class Raising(Future):
+    """Its first result() raises something while it waits."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error: BaseException | None = error
+
+    def result(self, timeout=None):
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+        return super().result(timeout)
+
+
+class RaisingSpy(Spy):
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+    def submit(self, function, *arguments):
+        super().submit(function, *arguments)
+        self.futures[-1] = Raising(self.error)
+        return self.futures[-1]
+
+
+@pytest.mark.parametrize("timeout", [None, 60])
+@pytest.mark.parametrize("finished", [False, True])
+@pytest.mark.parametrize("error", [TimeoutError("alarm"), OverflowError("too long"), KeyboardInterrupt()])
+def test_errors_of_waiting_are_not_the_jobs(error, finished, timeout, circuits):
+    spy = RaisingSpy(error)
+    job = Simulator(executor=spy, shots=10).run(circuits)
+    if finished:
+        spy.run(0)
+    with pytest.raises(type(error)) as caught:
+        job.result(timeout)
+    assert caught.value is error
+    if not finished:
+        assert job.status() == JobStatus.QUEUED
+        spy.run(0)
+    assert job.result(timeout).success
 
 
 # failures -------------------------------------------------------------------------------------------------
@@ -306,6 +418,70 @@ def test_worker_that_raises_for_3_of_40(monkeypatch):
     assert len(job.partial_result().available) == 37
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
+def test_a_worker_that_is_interrupted_has_failed(error, circuits):
+    spy = Spy()
+    job = Simulator(executor=spy, max_job_size=4, shots=10).run(circuits)
+    spy.run(0, error)
+    spy.run(1)
+    assert job.status() == JobStatus.ERROR and job.done() and "error" in repr(job)
+    with pytest.raises(JobError, match=f"circuits 0 to 3.*{type(error).__name__}") as caught:
+        job.result()
+    assert caught.value.__cause__ is error
+    assert job.partial_result().available == (4, 5, 6)
+
+
+@pytest.mark.parametrize("given, words", [(None, "None"), ("x", "a str"), (ValueError("no"), "a ValueError")])
+def test_a_future_with_another_result_has_failed(given, words, circuits):
+    spy = Spy()
+    job = Simulator(executor=spy, max_job_size=4, shots=10).run(circuits)
+    spy.run(0)
+    spy.futures[1].set_result(given)
+    with pytest.raises(JobError, match=f"circuits 4 to 6.*future gave {words}, not what the function"):
+        job.result()
+    assert job.status() == JobStatus.ERROR
+    assert job.partial_result().available == (0, 1, 2, 3)
+
+
+def test_mock_executors_do_not_give_empty_results(circuits):
+    with pytest.raises(JobError, match=r"circuits 0 to 6.*future gave a MagicMock"):
+        Simulator(executor=MagicMock()).run(circuits).result()
+
+
+class Calling:
+    """Gives what the function returns, and no future."""
+
+    def submit(self, function, *arguments):
+        return function(*arguments)
+
+
+class Silent:
+    def submit(self, function, *arguments):
+        return None
+
+
+@pytest.mark.parametrize("executor, words", [(Silent(), "None"), (Calling(), "a ChunkResult")])
+def test_an_executor_that_gives_no_futures_is_refused(executor, words):
+    with pytest.raises(
+        RuntimeError, match=rf"must return a future with result\(timeout\), but returned {words}"
+    ):
+        Simulator(executor=executor).run(Circuit(1).h(0))
+
+
+def test_an_executor_that_stops_giving_futures(circuits):
+    class Tired(Spy):
+        def submit(self, function, *arguments):
+            return super().submit(function, *arguments) if len(self.submitted) < 2 else None
+
+    spy = Tired()
+    job = Simulator(executor=spy, max_job_size=2, shots=10).run(circuits)
+    spy.run(0)
+    spy.run(1)
+    with pytest.raises(JobError, match=r"circuits 4 to 6.*must return a future"):
+        job.result(timeout=5)
+    assert job.partial_result().available == (0, 1, 2, 3)
+
+
 def test_errors_that_cannot_travel_arrive_as_text(monkeypatch):
     from jaxsim import worker
 
@@ -326,6 +502,14 @@ def test_executor_that_is_shut_down(circuits):
     pool.shutdown()
     with pytest.raises(RuntimeError, match=r"takes no work, so nothing was submitted.*shutdown"):
         Simulator(executor=pool).run(circuits)
+
+
+def test_a_broken_process_pool_says_what_to_look_for(circuits):
+    spy = Spy()
+    job = Simulator(executor=spy).run(circuits)
+    spy.run(0, BrokenProcessPool("A child process terminated abruptly."))
+    with pytest.raises(JobError, match=r"abruptly\. A worker.*`if __name__ == '__main__':`"):
+        job.result()
 
 
 def test_executor_shut_down_while_chunks_are_submitted(circuits):
@@ -372,6 +556,34 @@ def test_threads_of_our_own_end_with_the_job(circuits):
     while any(t.name.startswith("jaxsim-job") for t in threading.enumerate()) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not any(t.name.startswith("jaxsim-job") for t in threading.enumerate())
+
+
+def test_a_script_ends_after_ctrl_c():
+    """Of its chunks those that have not begun are dropped."""
+    program = """
+        import atexit, threading
+        ran = []
+        atexit.register(lambda: print("ran", len(ran)))  # before all others, so the last to be called
+        from jaxsim import Circuit, simulator
+        real, begun = simulator.run_chunk, threading.Event()
+
+        def counted(chunk):
+            begun.set()
+            ran.append(chunk.number)
+            threading.Event().wait(0.05)
+            return real(chunk)
+
+        simulator.run_chunk = counted
+        job = simulator.Simulator(max_job_size=1, shots=5).run([Circuit(2).h(0)] * 200)
+        begun.wait()
+        raise KeyboardInterrupt
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=100
+    )
+    assert "KeyboardInterrupt" in done.stderr and "Fatal" not in done.stderr
+    said, ran = done.stdout.split()
+    assert said == "ran" and 1 <= int(ran) < 100
 
 
 # what is sent, what is kept -------------------------------------------------------------------------------

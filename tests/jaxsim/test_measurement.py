@@ -213,6 +213,21 @@ def test_if_takes_circuits_too():
         given.else_()
 
 
+def test_for_is_a_loop_in_python():
+    by_hand, by_function, by_circuit, nothing = (Circuit(2) for _ in range(4))
+    for circuit in (by_hand, by_function, by_circuit):
+        circuit.register("r", 1)
+    for k in (3, 1, 2):
+        by_hand.rx(0.1 * k, 0).h(0).measure(0, by_hand.register("r"))
+    r = by_hand.register("r")
+    by_function.for_((3, 1, 2), lambda k: Circuit(2).rx(0.1 * k, 0).compose(_measuring(r)))
+    assert by_function == by_hand
+    body = Circuit(2).cx(0, 1).delay(20, 1).compose(_measuring(r))
+    by_circuit.for_(range(2), body)
+    assert [i.gate for i in by_circuit.instructions] == ["cx", "delay", "h", "measure"] * 2
+    assert nothing.for_([], body) == Circuit(2)
+
+
 def _measuring(r: Register) -> Circuit:
     circuit = Circuit(1).h(0)
     return circuit.measure(0, circuit.register(r.name, r.size))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 
 import jax
@@ -73,6 +76,11 @@ def expected_value(values, name) -> float:
         ({"executor": ProcessPoolExecutor}, r"submit\(function"),
         ({"engine": "fast"}, "engine must be one of"),
         ({"dtype": "float32"}, "dtype must be complex64 or complex128"),
+        ({"shots": 10**14}, "shots must be an integer >= 1 and <= 4294967296"),
+        ({"seed_simulator": 3}, "no option 'seed_simulator'. It is called seed here"),
+        ({"memory": True}, r"no option 'memory'. For the bits of every shot .*outputs=\('memory',\)"),
+        ({"max_shot_size": 3}, "no option 'max_shot_size'. Shots of a circuit are not split"),
+        ({"precision": "double"}, "Give dtype='complex64' or"),
     ],
 )
 def test_options_are_checked_wherever_they_are_given(options, message):
@@ -92,6 +100,14 @@ def test_options_of_run_count_for_that_job_alone():
     assert sim.run(Circuit(1).h(0), shots=25).result().shots() == 25
     assert sim.run(Circuit(1).h(0)).result().shots() == 10
     assert repr(sim) == "Simulator(shots=10, seed=1)"
+
+
+@pytest.mark.parametrize("wrong, right", [("output", "outputs"), ("observable", "observables")])
+def test_arguments_of_run_that_are_misspelt(wrong, right):
+    with pytest.raises(JobInputError, match=f"run has no option '{wrong}'. Did you mean '{right}'"):
+        Simulator().run(Circuit(1).h(0), **{wrong: None})
+    with pytest.raises(JobInputError, match=f"Simulator has no option '{right}'. It is an argument of run"):
+        Simulator(**{right: None})
 
 
 def test_numpy_integers_are_integers():
@@ -137,6 +153,27 @@ def test_pools_that_fork_are_refused():
         ((ansatz(), np.zeros((2, 3)), [Z(0)] * 3), {"outputs": ("values",)}, "do not broadcast"),
         ((Circuit(1).h(0),), {"outputs": ("count",)}, "Did you mean 'counts'"),
         ((Circuit(1).h(0),), {"outputs": ()}, "outputs are some of"),
+        ((Circuit(1).h(0),), {"outputs": 5}, "outputs are some of .*but 5 was given"),
+        ((Circuit(1).h(0),), {"outputs": None}, "outputs are some of .*but None was given"),
+        ((iter([Circuit(1)]),), {}, "not a Circuit; several circuits are given as a list"),
+        ((np.array([Circuit(1)], object),), {}, "a ndarray was given.*several circuits are given as a list"),
+        ((None,), {}, "a NoneType was given.*several circuits are given as a list"),
+        ((Circuit(1).h(0), 100), {}, r"must have shape \(..., 0\).*shots are given by name"),
+        (
+            (Circuit(1).h(0), ("counts",)),
+            {},
+            r"numbers, but \('counts',\).*Outputs and shots are given by name",
+        ),
+        (
+            ([Circuit(1)] * 2, ("counts",)),
+            {},
+            "for each of 2 circuits, but has 1. Outputs .* are given by name",
+        ),
+        (([Circuit(1)] * 2, ("counts", "memory")), {}, "circuit 1: .*but 'memory' was given. Outputs"),
+        (([Circuit(1)] * 2, 100), {}, "list with an entry for each.*Outputs and shots are given by name"),
+        ((Circuit(3), None, "ZZ"), {"outputs": "values"}, "'ZZ' is one of 2 qubits, but the circuit has 3"),
+        ((Circuit(1), None, "IZ"), {"outputs": "values"}, "'IZ' is one of 2 qubits, but the circuit has 1"),
+        ((Circuit(3), None, SparsePauliOp("ZZ")), {"outputs": "values"}, "2 qubits, but the circuit has 3"),
         ((Circuit(1).h(0).measure(0).h(0),), {"outputs": "statevector"}, "in the middle.*no single state"),
         (
             (Circuit(3).unitary(np.eye(8), range(3)),),
@@ -177,6 +214,23 @@ def test_memory_that_does_not_fit_is_refused_before_anything_is_submitted():
     assert caught.value.indices == (1,)
     with pytest.raises(JobInputError, match="results need"):
         sim.run([Circuit(10).h(range(10))] * 200, outputs=("statevector",))
+
+
+def test_shots_of_measurements_in_the_middle_need_memory():
+    c = Circuit(2).h(0).measure(0).h(0).measure(0)
+    sim = Simulator(memory_limit=2**20)
+    with pytest.raises(
+        JobInputError, match=r"circuit 0: 2 qubits and 100000 shots of measurements.*need 6.\d MiB"
+    ):
+        sim.run(c, shots=100_000)
+    assert sum(sim.run(c, shots=1000).result().counts().values()) == 1000
+    assert sum(sim.run(Circuit(2).h(0), shots=100_000).result().counts().values()) == 100_000
+
+
+def test_states_of_idle_qubits_need_memory():
+    c = Circuit(26).x(20)
+    with pytest.raises(JobInputError, match=r"results need 512.0 MiB"):
+        Simulator(memory_limit=2**22).run(c, outputs="statevector")
 
 
 def test_memory_of_this_machine_counts_by_default(monkeypatch):
@@ -321,6 +375,23 @@ def test_parameter_values_in_every_form(given):
     np.testing.assert_allclose(result.value(), expected, atol=3e-6)
 
 
+def test_different_circuits_with_parameters_share_kernels(compilations):
+    """Gradients of a list of different circuits are a few calls, and so a few compilations."""
+    circuits = []
+    for k in range(60):
+        rng, c = np.random.default_rng(k), Circuit(3).ry(THETA, range(3))
+        for _ in range(6):
+            a, b = map(int, rng.permutation(3)[:2])
+            c.ry(THETA[int(rng.integers(3))], a).cx(a, b)
+        circuits.append(c)
+    assert len({c.structure for c in circuits}) == 60
+    ask = {"observables": Z(0) @ Z(1) + X(2), "outputs": ("values", "gradients")}
+    with compilations() as count:
+        told = Simulator().run(circuits, [np.ones(3)] * 60, **ask).result().metadata
+    assert count.total == told["compilations"] <= 4
+    assert sum(told["rows_per_call"]) == 60 and len(told["rows_per_call"]) <= 4
+
+
 def test_no_parameter_sets_give_nothing():
     result = (
         Simulator().run(
@@ -338,7 +409,7 @@ def test_gradients_of_a_circuit_without_parameters_are_empty():
 
 def test_reading_what_is_not_there():
     result = Simulator(shots=5).run([Circuit(1).h(0)] * 2).result()
-    with pytest.raises(ValueError, match=r"statevector was not asked for.*outputs=\('statevector'"):
+    with pytest.raises(ValueError, match=r"'statevector' was not asked for.*outputs=\('statevector'"):
         result.statevector(0)
     with pytest.raises(IndexError, match=r"circuit 2 is out of range: the job had 2 circuits \(0 to 1\)"):
         result.counts(2)
@@ -347,6 +418,13 @@ def test_reading_what_is_not_there():
     with pytest.raises(TypeError, match="position"):
         result.counts("0")
     assert result.counts(-1) == result.counts(1)
+    with pytest.raises(
+        AttributeError, match=r"no 'get_counts': it has counts\(i\), see 'Coming from Qiskit Aer'"
+    ):
+        result.get_counts(0)
+    with pytest.raises(AttributeError, match="Result has no 'color'"):
+        _ = result.color
+    assert pickle.loads(pickle.dumps(copy.copy(result))).counts(0) == result.counts(0)
 
 
 # measurement ----------------------------------------------------------------------------------------------
@@ -392,6 +470,30 @@ def test_parameters_of_circuits_that_measure_in_the_middle():
     bits = c.register("c", 2)
     c.ry(a, 0).measure(0, bits[0]).x(0).measure(0, bits[1])
     assert Simulator(shots=4).run(c, [0.0, np.pi]).result().counts() == [{"10": 4}, {"01": 4}]
+
+
+def test_circuits_that_measure_in_the_middle_on_no_parameter_sets():
+    c = Circuit(1).ry(THETA[0], 0).measure(0).h(0).measure(0)
+    result = Simulator(shots=4).run(c, np.zeros((0, 1)), outputs=("counts", "memory")).result()
+    assert result.counts() == [] and result.memory().shape == (0, 4, 2)
+    several = Simulator(shots=4).run([c, Circuit(1).x(0)], [np.zeros((0, 1)), None]).result()
+    assert several.counts(0) == [] and several.counts(1) == {"1": 4}
+
+
+def test_loops_that_come_to_their_bound_are_told_by_result():
+    c = Circuit(1).h(0)
+    m = c.register("m", 1)
+    with c.measure(0, m).while_(m == 0, max_iterations=1):
+        c.h(0).measure(0, m)
+    job = Simulator(shots=100, seed=1).run([Circuit(1), c])
+    with pytest.warns(UserWarning, match=r"circuit 1: \d+ shots left `while_\(m == 0\)`") as caught:
+        result = job.result()
+    assert caught[0].filename == __file__
+    assert result.metadata["warnings"] == result.metadata["chunks"][0]["warnings"] == [str(caught[0].message)]
+    assert str(caught[0].message).split()[2] == str(result.counts(1)["0"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert job.result() is result  # once
 
 
 def test_resets_without_measurements_measure_every_qubit():
