@@ -59,7 +59,7 @@ def _steps(form: Form, program: rotations.Program) -> float:
 def _compiles_structure(program: rotations.Program) -> bool:
     """Whether there are gates given by arrays between steps; a state that is prepared first is data like any other."""
     return any(
-        not (isinstance(item, Steps) or isinstance(item, Special) and item.gate == "initialize")
+        not (isinstance(item, Steps) or (isinstance(item, Special) and item.gate == "initialize"))
         for item in program.items
     )
 
