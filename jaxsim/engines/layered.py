@@ -21,6 +21,7 @@ from jax import lax
 
 from jaxsim import kernels, layer_kernels
 from jaxsim.engines.preparation import prepared
+from jaxsim.stepping import entry_at, with_entry_at
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Complex, Float, Int
@@ -224,10 +225,8 @@ def _each_layer(
     def body(k: Array, both: tuple[Any, Any]) -> tuple[Any, Any]:
         carry, outputs = both
         at = count - 1 - k if reverse else k
-        carry, out = step(
-            carry, jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, at, keepdims=False), layers)
-        )
-        return carry, None if outputs is None else lax.dynamic_update_index_in_dim(outputs, out, at, 0)
+        carry, out = step(carry, entry_at(layers, at))
+        return carry, None if outputs is None else with_entry_at(outputs, out, at)
 
     return lax.fori_loop(0, count, body, (carry, outputs))
 
