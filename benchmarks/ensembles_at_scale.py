@@ -1,7 +1,7 @@
 """Ensembles at scale: many programs beside a Python loop, memory, planning, and the host's share of a run.
 
     python benchmarks/ensembles_at_scale.py               # everything, some minutes
-    python benchmarks/ensembles_at_scale.py --only loop   # loop, mixed, hydrogen
+    python benchmarks/ensembles_at_scale.py --only loop   # loop, mixed, hydrogen, partition
     python benchmarks/ensembles_at_scale.py --rounds 1
 
 loop      2,000 VQE programs (hardware-efficient ansatz, 6 qubits, 3 layers, Ising chains of different fields), 200
@@ -11,6 +11,8 @@ loop      2,000 VQE programs (hardware-efficient ansatz, 6 qubits, 3 layers, Isi
           the first in a process, "warm" the next one.
 mixed     1,000 and 10,000 programs of 4 to 10 qubits, half of them with a circuit of their own: plan, peak memory.
 hydrogen  H2, 41 bond lengths, 4 random starts each, 150 steps of Adam: the whole process.
+partition MaxCut of random 3-regular graphs of 600 and 10,000 nodes in parts of at most 12 qubits, QAOA of two layers
+          and 60 steps of Adam each, stitched: from the graph to the solution, and its cut beside the plain greedy one.
 
 Every measurement is a fresh process; the peer and we take turns.
 """
@@ -41,6 +43,8 @@ BARS = {
     "plan of 10,000, seconds at most": 2.0,
     "host's share between calls, at most": 0.05,
     "hydrogen, whole process, seconds at most": 8.0,
+    "partition of 10,000 nodes, seconds at most": 300.0,
+    "partition of 10,000 nodes, cut over the greedy one": 1.0,
 }
 
 
@@ -194,12 +198,50 @@ def hydrogen() -> dict[str, float]:
     return {"largest error": max(errors), "lengths": len(errors)}
 
 
+def partitioned(nodes: int) -> dict[str, float]:
+    import networkx as nx
+
+    from ensembles import adam
+    from ensembles.problems import MaxCut
+    from ensembles.programs import solve_partitioned
+
+    graph = nx.random_regular_graph(3, nodes, seed=1)
+    begun = time.perf_counter()
+    solution, result = solve_partitioned(
+        MaxCut(graph), 12, layers=2, optimizer=adam(0.1), steps=60, progress=False
+    )
+    seconds = time.perf_counter() - begun
+    assert solution.objective == nx.cut_size(graph, solution.decode()[0])
+    greedy = greedy_cut({node: list(graph[node]) for node in sorted(graph)})
+    return {
+        "seconds": seconds,
+        "programs": len(result),
+        "cut": solution.objective,
+        "greedy": greedy,
+        "ratio": solution.objective / greedy,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def greedy_cut(neighbours: dict[int, list[int]]) -> int:
+    """Nodes in order, each to the side that cuts more edges to those placed before."""
+    side: dict[int, int] = {}
+    cut = 0
+    for node, others in neighbours.items():
+        placed = [sum(side.get(other) == own for other in others) for own in (0, 1)]
+        side[node] = int(placed[0] > placed[1])
+        cut += max(placed)
+    return cut
+
+
 TASKS = {
     "loop_ours": loop_ours,
     "loop_lightning": loop_lightning,
     "mixed_1000": lambda: mixed(1000),
     "mixed_10000": lambda: mixed(10000),
     "hydrogen": hydrogen,
+    "partition_600": lambda: partitioned(600),
+    "partition_10000": lambda: partitioned(10000),
 }
 
 
@@ -227,7 +269,7 @@ def median(rounds: list[dict[str, float]]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Ensembles at scale.")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=["loop", "mixed", "hydrogen"])
+    parser.add_argument("--only", choices=["loop", "mixed", "hydrogen", "partition"])
     parser.add_argument("--task", choices=list(TASKS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.task:
@@ -270,6 +312,14 @@ def main() -> None:
             f"hydrogen: {figures['process']:.2f} s, largest error {1000 * figures['largest error']:.3f} mHa of "
             f"{figures['lengths']:.0f} lengths"
         )
+    if arguments.only in (None, "partition"):
+        for task, nodes in (("partition_600", "600"), ("partition_10000", "10,000")):
+            figures = median([measured(task) for _ in range(max(1, arguments.rounds // 2))])
+            print(
+                f"partition, {nodes} nodes: {figures['seconds']:.1f} s ({figures['process']:.1f} s the process), "
+                f"{figures['programs']:.0f} parts, cut {figures['cut']:.0f}, greedy {figures['greedy']:.0f}: "
+                f"{figures['ratio']:.3f} x, peak {figures['peak']:.0f} MiB"
+            )
     for name, bar in BARS.items():
         print(f"bar: {name}: {bar:g}")
 

@@ -149,9 +149,29 @@ def compile_time(problem: Problem, engine: str) -> Figures:
     }
 
 
+def lowering(problem: Problem, engine: str) -> Figures:
+    """Milliseconds from a new circuit to the arrays that run, the choice of the engine among them: medians over the
+    problem's circuits, `lower` and `compile` each on its own."""
+    observable = ours.observable(problem)
+    circuits = ours.circuits(problem)
+    middle = len(circuits) // 2
+
+    def milliseconds(call: Callable[..., Any], own: list[js.Circuit]) -> float:
+        call(own[0], observable, engine=engine)
+        times = [seconds_of(lambda c=c: call(c, observable, engine=engine))[0] for c in own[1:]]
+        return 1e3 * statistics.median(times)
+
+    # Neither call finds what the other one has lowered.
+    return {
+        "lowering_milliseconds": milliseconds(js.lower, circuits[:middle]),
+        "compile_milliseconds": milliseconds(js.compile, circuits[middle:]),
+    }
+
+
 FIGURES: dict[str, Callable[[Problem, str], Figures]] = {
     "second": second_circuit,
     "overhead": call_overhead,
     "memory": gradient_memory,
     "compile": compile_time,
+    "lowering": lowering,
 }

@@ -125,6 +125,22 @@ def random_rotations(n: int, rotations: int, sets: int) -> Problem:
     return Problem(n, tuple(circuit() for _ in range(sets)), _tfim(n), _angles(sets, rotations))
 
 
+def mixed_gates(n: int, gates: int, sets: int) -> Problem:
+    """Every set its own circuit: gates of six kinds in turn, on random qubits."""
+    rng = np.random.default_rng(3)
+    kinds = (("rzz", 2), ("rxx", 2), ("iswap", 2), ("crx", 2), ("ccx", 3), ("ry", 1))
+
+    def circuit() -> Circuit:
+        operations = []
+        for k in range(gates):
+            name, size = kinds[k % len(kinds)]
+            parameter = None if name in ("iswap", "ccx") else k
+            operations.append(Operation(name, tuple(rng.permutation(n)[:size].tolist()), parameter))
+        return tuple(operations)
+
+    return Problem(n, tuple(circuit() for _ in range(sets)), _tfim(n), _angles(sets, gates))
+
+
 def uccsd(molecule: str, bond_length: float) -> Problem:
     """Unitary coupled cluster, singles and doubles, for a molecule of `ensembles.problems`."""
     with np.load(MOLECULES / f"{molecule.lower()}.npz") as data:

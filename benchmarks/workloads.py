@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from contestants import OURS, QSIM
-from problems import Problem, hardware_efficient, qaoa, random_networks, random_rotations, uccsd
+from problems import Problem, hardware_efficient, mixed_gates, qaoa, random_networks, random_rotations, uccsd
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,12 @@ WORKLOADS: dict[str, Workload] = {
         partial(hardware_efficient, 10, 64),
         partial(hardware_efficient, 4, 64),
         want="compile",
+    ),
+    "lowering": Workload(
+        "lowering 80 mixed gates, n=10",
+        partial(mixed_gates, 10, 80, sets=40),
+        partial(mixed_gates, 4, 12, sets=8),
+        want="lowering",
     ),
     "qaoa": Workload(
         "QAOA, p=8, n=16, value and gradient",

@@ -51,8 +51,10 @@ def integer(name: str, what: str, value: Any) -> int:
 
 def wire_column(name: str, wires: Any) -> list[int]:
     """Wires as a list, from an integer or a sequence of integers; TypeError for anything else."""
-    if type(wires) is int or type(wires) is range:  # as nearly always, and known in no time
-        return [wires] if type(wires) is int else list(wires)
+    if type(wires) is int:  # as nearly always, and known in no time
+        return [wires]
+    if isinstance(wires, range):
+        return list(wires)
     if isinstance(wires, Tracer):
         raise TypeError(
             f"{name}: wires are part of a circuit's structure, so they cannot be traced JAX values."

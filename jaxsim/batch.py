@@ -8,7 +8,7 @@ rows compiles nothing; and no row's bits depend on the rows beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,8 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsim import kernels, sampling
+from jaxsim.arguments import integer
 from jaxsim.circuit import Circuit
 from jaxsim.compilation import compiler_options
+from jaxsim.eager import evaluated_now
 from jaxsim.engines import energy, layered, rotations
 from jaxsim.engines.registry import ENGINES as FORMS
 from jaxsim.engines.registry import Program, engine_name, engine_of
@@ -34,7 +36,7 @@ from jaxsim.lowering.rotations import Item, Repeat, Steps
 from jaxsim.observables import PauliSum
 from jaxsim.parameters import Expression, Parameter
 from jaxsim.terminal import unmeasured
-from jaxsim.threads import submit_blocks
+from jaxsim.threads import rows_of_states, submit_blocks
 
 if TYPE_CHECKING:
     from jaxtyping import Array
@@ -115,9 +117,12 @@ def check_dtype(dtype: Any) -> np.dtype:
     Raises:
         ValueError: another dtype, or complex128 while JAX has 64-bit values switched off.
     """
-    wanted = np.dtype(np.complex64 if dtype is None else dtype)
+    try:
+        wanted = np.dtype(np.complex64 if dtype is None else dtype)
+    except TypeError:
+        wanted = None
     if wanted not in (np.complex64, np.complex128):
-        raise ValueError(f"dtype must be complex64 or complex128, but {wanted} was given.")
+        raise ValueError(f"dtype must be complex64 or complex128, but {wanted or repr(dtype)} was given.")
     if wanted == np.complex128 and not jax.config.read("jax_enable_x64"):
         raise ValueError(
             "dtype complex128 needs JAX's 64-bit mode, which is off: call "
@@ -163,6 +168,28 @@ def _prepares(program: Program) -> bool:
     if isinstance(program, layered.Program):
         return bool(program.initialize)
     return any(getattr(item, "gate", "") == "initialize" for item in program.items)
+
+
+def check_observables(name: str, observable: Any) -> tuple[PauliSum, ...]:
+    """The observables that were given: one, several, or none for None.
+
+    Raises:
+        TypeError: what is no observable.
+        ValueError: an empty list.
+    """
+    if observable is None or isinstance(observable, PauliSum):
+        return () if observable is None else (observable,)
+    if not isinstance(observable, Iterable):
+        raise TypeError(
+            f"{name}: observable is a PauliSum, a list of them, or None for the state, but {observable!r} was given."
+        )
+    observables = tuple(observable)
+    if not observables:
+        raise ValueError("an empty list of observables was given: give at least one, or None for the state.")
+    for item in observables:
+        if not isinstance(item, PauliSum):
+            raise TypeError(f"an observable is a PauliSum, but a {type(item).__name__} was given.")
+    return observables
 
 
 def check_engine(engine: str) -> str:
@@ -222,20 +249,15 @@ def lower(
     dtype = check_dtype(dtype)
     real = real_dtype(dtype)
     single = isinstance(observable, PauliSum)
-    observables = () if observable is None else (observable,) if single else tuple(observable)
-    if observable is not None and not observables:
-        raise ValueError("an empty list of observables was given: give at least one, or None for the state.")
-    for item in observables:
-        if not isinstance(item, PauliSum):
-            raise TypeError(f"an observable is a PauliSum, but a {type(item).__name__} was given.")
+    observables = check_observables("lower", observable)
     traced = isinstance(circuit.angles, jax.Array)
     exact = diff == "backprop" or (traced if exact is None else exact)
     keep_phase = not observables
-    if engine == "auto":
-        engine = choose(circuit, keep_phase=keep_phase, exact=exact).engine
     # A Clifford operation at the end costs nothing where it can be put into the masks of what is measured.
     concrete = all(known(o.x_mask) is not None and known(o.z_mask) is not None for o in observables)
     absorb = absorb and bool(observables) and concrete
+    if engine == "auto":
+        engine = choose(circuit, keep_phase=keep_phase, exact=exact, absorb=absorb).engine
     try:
         form = lowered_form(circuit, engine, keep_phase=keep_phase, exact=exact, absorb=absorb)
     except NoLayersError as missing:
@@ -248,7 +270,7 @@ def lower(
     structure = circuit.structure
     return Lowered(
         data=jax.tree.map(lambda a: _cast(a, dtype, real), form.data),
-        operands=tuple(_cast(o, dtype, real) for o in circuit.operands),
+        operands=tuple(_cast(o, dtype, real) for o in circuit.operands[: form.operands]),
         observables=tuple(lower_observable(o, circuit.num_wires, real) for o in observables),
         bound=jnp.asarray(circuit.angles, real) if traced else np.zeros(0, real),
         num_parameters=np.int32(len(structure.parameters)),
@@ -269,10 +291,11 @@ def _conjugated(observable: PauliSum, frame: Frame) -> PauliSum:
     return PauliSum(x, z, observable.coefficients * signs)
 
 
-def choice(circuit: Circuit, *, keep_phase: bool = False) -> Choice:
-    """What `engine="auto"` takes for the circuit, and what each engine would cost."""
+def choice(circuit: Circuit, *, keep_phase: bool = False, absorb: bool = False) -> Choice:
+    """What `engine="auto"` takes for the circuit, and what each engine would cost; arguments as for `lower`."""
     circuit = unmeasured("choice", circuit)
-    return choose(circuit, keep_phase=keep_phase, exact=isinstance(circuit.angles, jax.Array))
+    exact = isinstance(circuit.angles, jax.Array)
+    return choose(circuit, keep_phase=keep_phase, exact=exact, absorb=absorb)
 
 
 def _cast(array: Any, dtype: np.dtype, real: np.dtype) -> Any:
@@ -378,11 +401,8 @@ def _sample_block(rows: Lowered, values: Array, keys: Array, shots: int) -> Any:
 
 
 def rows_per_block(row: Lowered) -> int:
-    """How many rows of this kind a block holds: few enough that their states fit a core's cache, and that XLA does
-    not split them over threads; a function of the row's own static data alone."""
-    if row.engine == "fused":
-        return 1
-    return max(1, min(32, 2 ** (14 - row.num_wires)) if row.num_wires < 14 else 1)
+    """How many rows of this kind a block holds: a function of the row's own static data and of the platform alone."""
+    return 1 if row.engine == "fused" else rows_of_states(row.num_wires)
 
 
 PAIR_WIRES = 9
@@ -429,8 +449,13 @@ def stack(rows: Sequence[Any]) -> Any:
     """Rows of equal keys stacked along a new leading axis, in NumPy.
 
     Raises:
+        TypeError: not a list of rows.
         ValueError: no rows, or different keys.
     """
+    if not isinstance(rows, Sequence):
+        raise TypeError(
+            f"stack takes a list of rows, but a {type(rows).__name__} was given: stack([row, ...])."
+        )
     if not rows:
         raise ValueError("stack takes at least one row.")
     if len({jax.tree.structure(row) for row in rows}) > 1:
@@ -478,6 +503,14 @@ class Blocks:
     """
 
     def __init__(self, stacked: Lowered, *, keep: bool = True) -> None:
+        if not isinstance(stacked, Lowered):
+            raise TypeError(
+                f"rows come as stack([row, ...]) or as Blocks of it, but a {type(stacked).__name__} was given."
+            )
+        if np.ndim(stacked.num_parameters) == 0:
+            raise ValueError(
+                "rows come as stack([row, ...]), also if there is but one; a row by itself was given."
+            )
         self.count, self.taken = len(stacked.num_parameters), int(np.max(stacked.num_parameters))
         self.room, self.dtype, self.measures = stacked.room, stacked.real_dtype, bool(stacked.observables)
         self.order = None
@@ -489,7 +522,8 @@ class Blocks:
         self.cuts = blocks(self.count, self.size)
         self.parts = [take_block(stacked, part, self.size) for part in self.cuts]
         if keep:
-            self.parts = jax.device_put(self.parts)
+            with evaluated_now():
+                self.parts = jax.device_put(self.parts)
         shapes = tuple(leaf.shape[1:] for leaf in jax.tree.leaves(stacked))
         self.signature = (jax.tree.structure(stacked), shapes, self.size)
 
@@ -512,19 +546,24 @@ def evaluate(
             observables], parameters); "statevector": (rows, 2**n); "probabilities": (rows, 2**n);
             "most_probable": the index of the most probable basis state, (rows,); "samples": uint8 (rows,
             shots, n).
-        keys: for samples, uint32 (rows, 2) key data, one for each row.
-        shots: for samples.
+        keys: for samples, one for each row: (rows,) keys of JAX's or their uint32 (rows, 2) key data.
+        shots: for samples, at least 1.
 
     Returns:
         NumPy arrays. Bitwise the same for a row whatever the other rows are.
 
     Raises:
+        TypeError: rows that are not stacked, complex values, shots that are no integer.
         ValueError: shapes that do not fit; unknown `want`; values wanted of rows without observables.
     """
     rows = stacked if isinstance(stacked, Blocks) else Blocks(stacked, keep=False)
-    if isinstance(values, list | tuple) and len({len(own) for own in values}) > 1:
-        values = [np.pad(own, (0, max(rows.taken - len(own), 0))) for own in values]
-    given = np.asarray(values, rows.dtype)
+    if isinstance(values, list | tuple) and len({np.size(own) for own in values}) > 1:
+        wide = max(rows.taken, *map(np.size, values))
+        values = [np.pad(own, (0, wide - np.size(own))) for own in values]
+    given = np.asarray(values)
+    if given.dtype.kind == "c":
+        raise TypeError(f"values are real angles in radians, but a {given.dtype} array was given.")
+    given = given.astype(rows.dtype, copy=False)
     if given.shape != (rows.count, rows.taken):
         raise ValueError(
             f"values must have shape ({rows.count}, {rows.taken}): rows, parameters; but have shape {given.shape}."
@@ -535,10 +574,8 @@ def evaluate(
     values[:, : rows.taken] = given if rows.order is None else given[rows.order]
     arguments: tuple[Any, ...] = (values,)
     if want == "samples":
-        if keys is None or shots is None:
-            raise ValueError("want='samples' needs keys and shots.")
+        keys, shots = _keys_and_shots(keys, shots, rows.count)
         function: Callable[..., Any] = partial(_sample_block, shots=shots)
-        keys = np.asarray(keys, np.uint32)
         arguments = (values, keys if rows.order is None else keys[rows.order])
     elif want in ROW_FUNCTIONS:
         function = partial(_block, want=want)
@@ -560,3 +597,21 @@ def evaluate(
         back = np.argsort(rows.order)
         whole = jax.tree.map(lambda a: a[back], whole)
     return (whole[0], whole[1][..., : rows.taken]) if want == "value_and_grad" else whole
+
+
+def _keys_and_shots(keys: Any, shots: Any, count: int) -> tuple[np.ndarray, int]:
+    """Key data (rows, 2) and the number of shots."""
+    if keys is None or shots is None:
+        raise ValueError("want='samples' needs keys and shots.")
+    shots = integer("evaluate", "shots", shots)
+    if shots < 1:
+        raise ValueError(f"evaluate: shots must be at least 1, but {shots} was given.")
+    if isinstance(keys, jax.Array) and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):
+        keys = jax.random.key_data(keys)
+    data = np.asarray(keys)
+    if data.shape != (count, 2) or data.dtype.kind not in "iu":
+        raise ValueError(
+            f"keys must have shape ({count}, 2), the uint32 key data of one key for each row, as "
+            f"jax.random.split(jax.random.key(0), {count}) has it; but have shape {data.shape} and dtype {data.dtype}."
+        )
+    return data.astype(np.uint32), shots

@@ -6,15 +6,17 @@ import hashlib
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from jaxlib import version as jaxlib_version
+
+from jaxsim.arguments import integer
 
 __all__ = ["compiler_options", "enable_compilation_cache", "machine_fingerprint", "warmup"]
 
@@ -100,20 +102,24 @@ def warmup(
     *,
     wants: Sequence[str] = ("value_and_grad",),
     batches: bool = True,
+    layers: int | Sequence[int] = 4,
     engine: str = "auto",
     dtype: Any = None,
     background: bool = False,
 ) -> Future | None:
     """Compiles the kernels that circuits of a size will use, before they are needed.
 
-    Circuits share kernels by size: of qubits, of layers (up to 12, 48, 192, ...), of parameters and terms (rounded
-    up). So one circuit stands for all that resemble it.
+    Circuits share kernels by size: of qubits, of layers (up to 12, 48, 192, ...), of parameters (up to 16, 32, 64, ...)
+    and terms (rounded up). So one circuit stands for all that resemble it. A call that needs a kernel which is being
+    compiled in the background waits for it.
 
     Args:
         circuit: a circuit, or a number of qubits for a hardware-efficient one.
         observable: what will be measured; None for the energy of the transverse-field Ising chain.
-        wants: as `evaluate` takes them.
+        wants: as `evaluate` takes them, but "samples", which compile for every number of shots.
         batches: whether blocks of rows will be run, too, and not only one circuit at a time.
+        layers: of the hardware-efficient circuit; several are compiled one after the other: (4, 8, 16) are the next
+            sizes, too.
         engine, dtype: as `lower` takes them.
         background: compile in a thread, and return a future at once.
 
@@ -121,41 +127,100 @@ def warmup(
         None, or a future that is done when the kernels are.
 
     Raises:
-        ValueError, TypeError: as `lower`.
+        TypeError: neither a circuit nor a number; as `lower`.
+        ValueError: no qubits, no such `wants`; as `lower`.
 
     Example:
         >>> import jaxsim as js
         >>> js.warmup(3, wants=["value"])
     """
-    from jaxsim import ansatz, batch
     from jaxsim.circuit import Circuit
-    from jaxsim.compiled_circuit import compile
-    from jaxsim.observables import X, Z
+    from jaxsim.threads import as_here
 
-    if not isinstance(circuit, Circuit):
-        circuit = ansatz.hardware_efficient(circuit, 4) if circuit > 1 else Circuit(1).ry(0.1, 0)
-    if observable is None:
-        n = circuit.num_wires
-        observable = sum((X(q) for q in range(n)), sum((Z(q) @ Z(q + 1) for q in range(n - 1)), 0 * Z(0)))
-    single = compile(circuit, observable, engine=engine, dtype=dtype)
-    row = batch.lower(circuit, observable, engine=engine, dtype=dtype)
-    x64 = jax.config.read("jax_enable_x64")
+    _check_wants(wants, batches)
+    depths = _depths(layers)
+    circuits = [circuit] if isinstance(circuit, Circuit) else [_stand_in(circuit, depth) for depth in depths]
+    calls = [
+        call
+        for each in circuits
+        for call in _calls(each, observable, wants, batches, {"engine": engine, "dtype": dtype})
+    ]
 
     def work() -> None:
-        values = np.zeros(len(circuit.parameters))
-        with jax.enable_x64(x64):
-            for want in wants:
-                if want == "value":
-                    single(values)
-                elif want == "value_and_grad":
-                    single.value_and_grad(values)
-                if batches:
-                    batch.evaluate(batch.stack([row, row]), np.stack([values, values]), want)  # type: ignore[arg-type]
+        for call in calls:
+            call()
 
     if not background:
         work()
         return None
     pool = ThreadPoolExecutor(1, thread_name_prefix="jaxsim-warmup")
-    future = pool.submit(work)
+    future = pool.submit(as_here(work))
     pool.shutdown(wait=False)
     return future
+
+
+_ALONE: dict[str, Callable[[Any, Any, np.ndarray], Any]] = {
+    "value": lambda measured, state, values: measured(values),
+    "value_and_grad": lambda measured, state, values: measured.value_and_grad(values),
+    "statevector": lambda measured, state, values: state(values),
+}
+"""How one circuit at a time is asked: what is compiled with an observable, and without."""
+
+
+def _calls(
+    circuit: Any, observable: Any, wants: Sequence[str], batches: bool, options: dict[str, Any]
+) -> Iterator[Callable[[], Any]]:
+    """Calls that need the kernels; the circuit is lowered at once."""
+    from jaxsim import batch
+    from jaxsim.compiled_circuit import compile
+    from jaxsim.observables import X, Z
+
+    if observable is None:
+        n = circuit.num_wires
+        first, *terms = [*map(X, range(n)), *(Z(q) @ Z(q + 1) for q in range(n - 1))]
+        observable = sum(terms, first)
+    measured, state = compile(circuit, observable, **options), compile(circuit, **options)
+    row = batch.lower(circuit, observable, **options)
+    values = np.zeros(len(circuit.parameters))
+    for want in wants:
+        if want in _ALONE:
+            yield partial(_ALONE[want], measured, state, values)
+        if batches:
+            yield partial(batch.evaluate, batch.stack([row, row]), np.stack([values, values]), want)  # type: ignore[arg-type]
+
+
+def _stand_in(num_wires: Any, depth: int) -> Any:
+    """The circuit that stands for those of a size."""
+    from jaxsim import ansatz
+    from jaxsim.circuit import Circuit
+
+    num_wires = integer("warmup", "a circuit, or a number of qubits", num_wires)
+    if num_wires < 1:
+        raise ValueError(
+            f"warmup takes a circuit, or a number of qubits from 1 on, but {num_wires} was given."
+        )
+    return ansatz.hardware_efficient(num_wires, depth) if num_wires > 1 else Circuit(1).ry(0.1, 0)
+
+
+def _depths(layers: Any) -> list[int]:
+    depths = [
+        integer("warmup", "layers", own) for own in (layers if isinstance(layers, Sequence) else [layers])
+    ]
+    if not depths or min(depths) < 1:
+        raise ValueError(
+            f"warmup: layers is a number from 1 on, or several of them, but {layers!r} was given."
+        )
+    return depths
+
+
+def _check_wants(wants: Any, batches: bool) -> None:
+    from jaxsim.batch import ROW_FUNCTIONS
+
+    if isinstance(wants, str) or not isinstance(wants, Sequence):
+        raise TypeError(f"warmup: wants is a list, such as ['value_and_grad'], but {wants!r} was given.")
+    allowed = ROW_FUNCTIONS if batches else _ALONE
+    unknown = [want for want in wants if want not in allowed]
+    if unknown or not wants:
+        raise ValueError(
+            f"warmup: with batches={batches}, wants may name {', '.join(map(repr, allowed))}, but {wants!r} was given."
+        )

@@ -15,8 +15,9 @@ from jaxsim import batch
 from jaxsim.batch import Lowered
 from jaxsim.circuit import Circuit, bind_values
 from jaxsim.compilation import compiler_options
-from jaxsim.compiled_circuits import CompiledCircuits
+from jaxsim.compiled_circuits import CompiledCircuits, checked_values
 from jaxsim.eager import evaluated_now, within_trace
+from jaxsim.leaves import known
 from jaxsim.lowering.forms import described, lowered_form
 from jaxsim.observables import PauliSum
 from jaxsim.terminal import unmeasured
@@ -145,12 +146,7 @@ class CompiledCircuit:
     def _flat(self, values: Any) -> Any:
         real = self._real
         if isinstance(values, _ARRAYS) and values.shape == (len(self.parameters),):
-            if values.dtype == real:
-                return values
-            if jnp.issubdtype(values.dtype, jnp.complexfloating):
-                raise TypeError(f"values are real angles in radians, but a {values.dtype} array was given.")
-            if values.dtype.kind in "fiu":
-                return values.astype(real)
+            return checked_values(values, real)
         given = bind_values(self.parameters, values)
         flat = [given[p] for p in self.parameters]
         if any(isinstance(v, jax.Array) for v in flat):
@@ -162,11 +158,18 @@ def explained(circuit: Circuit, row: Lowered, asked: str) -> str:
     """What runs for a row: engine and why, its layers or steps, passes over the state, bytes."""
     state = row.dtype.itemsize * 2**row.num_wires
     data = sum(
-        int(np.prod(np.shape(a))) * a.dtype.itemsize for a in jax.tree.leaves((row.data, row.observables))
+        int(np.prod(np.shape(a))) * a.dtype.itemsize
+        for a in jax.tree.leaves((row.data, row.operands, row.observables))
     )
-    choice = batch.choice(circuit, keep_phase=not row.observables)
+    # As `lower` has made it: what is measured takes a Clifford operation off the end, if its words are known.
+    absorb = bool(row.observables) and all(known(o.flips) is not None for o in row.observables)
+    choice = batch.choice(circuit, keep_phase=not row.observables, absorb=absorb)
     why = choice.reason if asked == "auto" else "asked for"
-    form = lowered_form(circuit, row.engine, keep_phase=not row.observables, exact=False)
+    exact = getattr(row.program, "exact", False)
+    form = lowered_form(circuit, row.engine, keep_phase=not row.observables, exact=exact, absorb=absorb)
+    alike = "of the same structure" if form.structured else "whose data have the same shapes"
+    if row.atoms:
+        alike += " and whose parameters are in the same expressions"
     others = ", ".join(f"{name} {cost / 1000:,.1f}" for name, cost in choice.costs.items())
     lines = {
         "engine": f"{row.engine}: {why} ({row.dtype}, diff={row.diff!r})",
@@ -175,7 +178,7 @@ def explained(circuit: Circuit, row: Lowered, asked: str) -> str:
         "form": described(form),
         "estimate": f"{others} (microseconds of a gradient)",
         "observables": f"{len(row.observables)}",
-        "data": f"{data:,} bytes; circuits whose data have the same shapes share the compiled kernel",
+        "data": f"{data:,} bytes; circuits {alike} share the compiled kernel",
     }
     return "\n".join(f"{name:12}{text}" for name, text in lines.items())
 
@@ -194,7 +197,7 @@ def compile(
 @overload
 def compile(
     circuit: Sequence[Circuit],
-    observable: PauliSum | Sequence[PauliSum] | None = None,
+    observable: PauliSum | Sequence[PauliSum | Sequence[PauliSum]] | None = None,
     *,
     engine: str = "auto",
     diff: str = "adjoint",
@@ -204,7 +207,7 @@ def compile(
 
 def compile(
     circuit: Circuit | Sequence[Circuit],
-    observable: PauliSum | Sequence[PauliSum] | None = None,
+    observable: PauliSum | Sequence[PauliSum | Sequence[PauliSum]] | None = None,
     *,
     engine: str = "auto",
     diff: str = "adjoint",
@@ -216,7 +219,7 @@ def compile(
         circuit: a snapshot of it is taken; angles that are JAX values are kept as they are. A list of
             circuits, equal or not, gives a function of the values of all of them.
         observable: a sum with real coefficients, several, or None for the state. For a list of circuits one for all of
-            them, or a list with one for each.
+            them, or a list with what each takes: one sum, or as many as the others.
         engine: "layered", "rotations", "fused", or "auto" for the one that the cost model expects to be
             fastest.
         diff: "adjoint" differentiates by undoing the circuit, in memory flat in depth and in every mode;
@@ -243,7 +246,7 @@ def compile(
     options = {"engine": engine, "dtype": dtype, "diff": diff, "absorb": True}
     if isinstance(circuit, Circuit):
         if observable is not None and not isinstance(observable, PauliSum):
-            observable = tuple(observable)
+            observable = batch.check_observables("compile", observable)
         return CompiledCircuit(unmeasured("compile", circuit).copy(), observable, options)
     if not isinstance(circuit, list | tuple):
         raise TypeError(
@@ -254,14 +257,5 @@ def compile(
             raise TypeError(f"compile: item {k} of the list is a {type(item).__name__}, not a Circuit.")
     if not circuit:
         raise ValueError("compile: an empty list of circuits was given: give at least one.")
-    if observable is None or isinstance(observable, PauliSum):
-        observables: Sequence[Any] = [observable] * len(circuit)
-    else:
-        observables = tuple(observable)
-        if len(observables) != len(circuit):
-            raise ValueError(
-                f"compile: {len(circuit)} circuits take one observable for all, or {len(circuit)}, but "
-                f"{len(observables)} were given."
-            )
     circuits = [unmeasured("compile", item).copy() for item in circuit]
-    return CompiledCircuits(circuits, observables, options)
+    return CompiledCircuits(circuits, observable, options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +12,21 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxsim import batch
+from jaxsim.arguments import count
 from jaxsim.batch import Lowered
 from jaxsim.circuit import Circuit, bind_values
+from jaxsim.eager import evaluated_now
+from jaxsim.observables import PauliSum
 from jaxsim.parameters import Parameter
 
 if TYPE_CHECKING:
     from jaxtyping import Array
 
-__all__ = ["CompiledCircuits"]
+__all__ = ["CompiledCircuits", "checked_values"]
 
 
 class CompiledCircuits:
-    """A pure function of the parameters of several circuits: one expectation value for each.
+    """A pure function of the parameters of several circuits: one expectation value for each, or several.
 
     Call it with values (circuits, parameters): row k holds the values of circuit k in the order of
     ``parameters[k]``; rows of circuits with fewer parameters than others are padded with anything. It works
@@ -35,9 +38,8 @@ class CompiledCircuits:
         num_parameters: the most that a circuit has, the width of the values.
     """
 
-    def __init__(
-        self, circuits: Sequence[Circuit], observables: Sequence[Any], options: dict[str, Any]
-    ) -> None:
+    def __init__(self, circuits: Sequence[Circuit], observable: Any, options: dict[str, Any]) -> None:
+        observables = _one_for_each(observable, len(circuits))
         self._circuits, self._observables, self._options = circuits, observables, options
         self.parameters: tuple[tuple[Parameter, ...], ...] = tuple(c.parameters for c in circuits)
         self.num_parameters = max(len(own) for own in self.parameters)
@@ -57,30 +59,48 @@ class CompiledCircuits:
         return len(self._circuits)
 
     def __call__(self, values: Any) -> Array:
-        """The expectation values, (circuits,); or the states, (circuits, 2**n), if there is no observable.
+        """The expectation values, (circuits,); (circuits, m) for m observables each; or the states,
+        (circuits, 2**n), if there is no observable.
 
         Args:
             values: (circuits, parameters) array, or a sequence with what one circuit takes for each.
+
+        Raises:
+            TypeError: values that are not real.
+            ValueError: shapes that do not fit, NaN or infinity.
         """
         want = "value" if self._groups[0][1].observables else "statevector"
         return self._run(values, want)
 
     def value_and_grad(self, values: Any) -> tuple[Array, Array]:
-        """The expectation values (circuits,) and their gradients (circuits, parameters), zero where rows are padded.
+        """The expectation values (circuits,) and their gradients (circuits, parameters), zero where rows are padded;
+        for m observables each (circuits, m) and (circuits, m, parameters).
 
         Raises:
-            ValueError: if no observable was given.
+            TypeError, ValueError: as for a call; if no observable was given.
         """
         if not self._groups[0][1].observables:
             raise ValueError("value_and_grad needs an observable: compile(circuits, observable=...).")
         return self._run(values, "value_and_grad")
 
     def explain(self) -> str:
-        """Which circuits share a call, and what runs it."""
+        """Which circuits share a call, and what runs it: of each call its blocks, and of its longest circuit what
+        `CompiledCircuit.explain` says."""
+        from jaxsim.compiled_circuit import explained
+
         lines = [f"{len(self)} circuits in {len(self._groups)} compiled calls"]
         for members, rows in self._groups:
             shown = ", ".join(map(str, members[:8])) + (", ..." if len(members) > 8 else "")
-            lines.append(f"  {rows.engine}, {rows.num_wires} qubits, {rows.dtype}: circuits {shown}")
+            size = batch.block_size(len(members), rows)
+            states = size * rows.dtype.itemsize * 2**rows.num_wires
+            place = int(np.argmax(rows.lengths))
+            longest = members[place]
+            row = jax.tree.map(lambda leaf, k=place: leaf[k], rows)
+            told = explained(self._circuits[longest], row, self._options["engine"])
+            lines.append(
+                f"circuits {shown}, in blocks of {count(size, 'row')} (whose states have {states:,} bytes)"
+            )
+            lines += [f"  {line}" for line in (f"longest     circuit {longest}", *told.splitlines())]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -107,35 +127,103 @@ class CompiledCircuits:
             # Where a leaf of a stack is concrete it is NumPy; evaluate() takes rows in blocks, outside of traces only.
             taken = int(np.max(rows.num_parameters))
             if traced:
-                result = jax.vmap(batch.ROW_FUNCTIONS[want])(rows, values[members][:, :taken])
+                own = jax.tree.map(
+                    jnp.asarray, rows
+                )  # as constants of a function with a derivative rule have to be
+                result = jax.vmap(batch.ROW_FUNCTIONS[want])(own, values[members][:, :taken])
             else:
                 result = batch.evaluate(rows, values[members, :taken], want)  # type: ignore[arg-type]
             if want == "value_and_grad":
                 pad = jnp.pad if traced else np.pad
-                result = result[0], pad(result[1], ((0, 0), (0, self.num_parameters - taken)))
+                padding = ((0, 0),) * (result[1].ndim - 1) + ((0, self.num_parameters - taken),)
+                result = result[0], pad(result[1], padding)
             results.append(result)
             order.append(members)
         back = np.argsort(np.concatenate(order))
         if traced:
             return jax.tree.map(lambda *parts: jnp.concatenate(parts)[back], *results)
-        return jax.tree.map(lambda *parts: jnp.asarray(np.concatenate(parts)[back]), *results)
+        with evaluated_now():  # nothing is compiled for a number of circuits
+            return jax.tree.map(lambda *parts: jax.device_put(np.concatenate(parts)[back]), *results)
 
     def _checked(self, values: Any) -> Any:
         shape = (len(self), self.num_parameters)
         real = self._groups[0][1].real_dtype
-        if not hasattr(values, "shape"):
-            if len(values) != len(self):
-                raise ValueError(f"values of {len(self)} circuits are wanted, but {len(values)} were given.")
-            rows = []
-            for own, given in zip(self.parameters, values, strict=True):
-                known = bind_values(own, given[: len(own)] if isinstance(given, list | tuple) else given)
-                rows.append(np.pad(np.array([known[p] for p in own], real), (0, shape[1] - len(own))))
-            return np.stack(rows)
-        if np.shape(values) != shape:
-            raise ValueError(
-                f"values must have shape {shape}: circuits, parameters of the one that has most; but have shape "
-                f"{np.shape(values)}."
+        if hasattr(values, "shape"):
+            if np.shape(values) != shape:
+                raise ValueError(
+                    f"values must have shape {shape}: circuits, parameters of the one that has most; but have shape "
+                    f"{np.shape(values)}."
+                )
+            return checked_values(values, real)
+        if not isinstance(values, Sequence) or isinstance(values, str):
+            raise TypeError(
+                f"values are an array of shape {shape}, or a list with what each of {len(self)} circuits takes, but "
+                f"{values!r} was given."
             )
-        if jnp.issubdtype(values.dtype, jnp.complexfloating):
-            raise TypeError(f"values are real angles in radians, but a {values.dtype} array was given.")
-        return values.astype(real) if isinstance(values, Tracer) else np.asarray(values, real)
+        if len(values) != len(self):
+            raise ValueError(f"values of {len(self)} circuits are wanted, but {len(values)} were given.")
+        rows = [self._row_of(k, given) for k, given in enumerate(values)]
+        return (jnp if any(isinstance(row, Tracer) for row in rows) else np).stack(rows)
+
+    def _row_of(self, k: int, given: Any) -> Any:
+        """The values of circuit k, padded."""
+        own, width, real = self.parameters[k], self.num_parameters, self._groups[0][1].real_dtype
+        if isinstance(given, list | tuple) or getattr(given, "ndim", 0) == 1:
+            if len(given) > width:
+                raise ValueError(
+                    f"circuit {k} takes {count(len(own), 'value')}, padded to at most {width}, but {len(given)} were "
+                    "given."
+                )
+            given = given[: len(own)]
+        known = bind_values(own, given)
+        traced = any(isinstance(value, Tracer) for value in known.values())
+        xp = jnp if traced else np
+        return xp.pad(xp.array([known[p] for p in own], real), (0, width - len(own)))
+
+
+def checked_values(values: Any, real: np.dtype) -> Any:
+    """An array of values in a float dtype: in NumPy, or traced if it is.
+
+    Raises:
+        TypeError: values that are not real.
+        ValueError: NaN or infinity.
+    """
+    kind = values.dtype
+    if kind != real and not (jnp.issubdtype(kind, jnp.floating) or jnp.issubdtype(kind, jnp.integer)):
+        raise TypeError(f"values are real angles in radians, but a {kind} array was given.")
+    if isinstance(values, Tracer):
+        return values.astype(real)
+    host = np.asarray(values, real)
+    if not np.isfinite(host).all():
+        raise ValueError("values must be finite numbers, but have NaN or infinite entries.")
+    return host
+
+
+def _one_for_each(observable: Any, number: int) -> list[Any]:
+    """What is measured on each of the circuits: nothing, one sum, or as many sums on each."""
+    if observable is None or isinstance(observable, PauliSum):
+        return [observable] * number
+    if not isinstance(observable, Iterable):
+        raise TypeError(
+            "compile: observable is a PauliSum for all circuits, a list with what each takes, or None for the states, "
+            f"but {observable!r} was given."
+        )
+    each = [
+        own if own is None or isinstance(own, PauliSum) else batch.check_observables("compile", own)
+        for own in observable
+    ]
+    if len(each) != number:
+        raise ValueError(
+            f"compile: {number} circuits take one observable for all, or {number}, but {len(each)} were given."
+        )
+    kinds = [
+        "none" if own is None else f"a list of {len(own)}" if isinstance(own, tuple) else "one"
+        for own in each
+    ]
+    other = next((k for k, kind in enumerate(kinds) if kind != kinds[0]), None)
+    if other is not None:
+        raise ValueError(
+            "compile: all circuits take as many observables, so that their values fit one array, but circuit 0 has "
+            f"{kinds[0]} and circuit {other} has {kinds[other]}."
+        )
+    return each

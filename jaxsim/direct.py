@@ -21,7 +21,7 @@ from jaxsim import kernels
 from jaxsim.compilation import compiler_options
 from jaxsim.compile_count import compilations_of_thread, count_compilations
 from jaxsim.lowering.direct import DirectSteps, lower_direct
-from jaxsim.threads import in_background, submit_blocks
+from jaxsim.threads import in_background, rows_of_states, submit_blocks
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Complex, Int
@@ -79,7 +79,7 @@ class DirectKernel:
     def __init__(self, num_wires: int, dtype: np.dtype) -> None:
         self.num_wires = num_wires
         self.dtype = dtype
-        self.rows = max(1, min(32, 2 ** (14 - num_wires)))
+        self.rows = rows_of_states(num_wires)
         self._start = np.zeros((self.rows, 2**num_wires), dtype)
         self._start[:, 0] = 1
         self._compiling, self._is_first = self._compiled()

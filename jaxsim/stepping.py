@@ -56,6 +56,8 @@ def _taken(axes: tuple[int, ...]) -> Any:
         if of_step:
             plain = jax.vmap(taken.fun, ([0 if own else None for own in of_leaves], 0))
             return plain(leaves, step), [True] * len(leaves)
+        if not any(of_leaves):  # only tangents are batched, which JAX sees to
+            return taken.fun(leaves, step), of_leaves
         deeper = tuple(axis + own for axis, own in zip(axes, of_leaves, strict=True))
         return _taken(deeper)(leaves, step), of_leaves
 
@@ -74,6 +76,8 @@ def _put(axis: int) -> Any:
         if of_step:
             axes = [0 if own else None for own in batched]
             return jax.vmap(put.fun, axes)(array, entry, step), True
+        if not of_array and not of_entry:
+            return put.fun(array, entry, step), False
         if not of_array:
             array = jax.numpy.broadcast_to(array, (size, *array.shape))
         if not of_entry:

@@ -1,4 +1,4 @@
-"""Blocks of rows side by side on the cores of a CPU.
+"""Blocks of rows: how large they are, and how they run side by side on the cores of a CPU.
 
 XLA runs a block of our size on one thread; so several blocks on as many threads use all cores. Which
 thread runs a block changes none of its bits.
@@ -10,11 +10,53 @@ import os
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
-__all__ = ["in_background", "submit_blocks"]
+from jaxsim.eager import evaluated_now
+
+__all__ = ["as_here", "in_background", "rows_of_states", "submit_blocks"]
+
+
+# sizes ----------------------------------------------------------------------------------------------------
+
+
+class BlockSize(NamedTuple):
+    """What a block holds at most.
+
+    Attributes:
+        rows: so many rows.
+        amplitudes: so many amplitudes, unless that is less than one state.
+    """
+
+    rows: int
+    amplitudes: int
+
+
+CPU_BLOCK = BlockSize(32, 2**14)
+"""States of a block fit a core's cache, and XLA does not split them over threads."""
+DEVICE_BLOCK = BlockSize(1024, 2**20)
+"""On other platforms. So many amplitudes fill a large GPU and fit its cache, and passes over fewer should take no less
+than their launch, so that blocks which are not full cost little. Reckoned, not measured."""
+
+
+def rows_of_states(num_wires: int) -> int:
+    """How many states a block holds on the platform in use: a power of two, and the same whatever is in it.
+
+    >>> rows_of_states(40)
+    1
+    """
+    block = CPU_BLOCK if _platform() == "cpu" else DEVICE_BLOCK
+    return max(1, min(block.rows, block.amplitudes >> num_wires))
+
+
+def _platform() -> str:
+    device = getattr(jax.config, "jax_default_device", None)
+    return getattr(device, "platform", device) or jax.default_backend()
+
+
+# running --------------------------------------------------------------------------------------------------
 
 _seen: set[Hashable] = set()
 
@@ -35,11 +77,11 @@ def _cores() -> int:
 
 def in_background(function: Callable[[], Any]) -> Future:
     """Sends off ``function()`` to a thread, with the options of JAX that are in force here."""
-    return _pool().submit(_as_here(function))
+    return _pool().submit(as_here(function))
 
 
-def _as_here(function: Callable[..., Any]) -> Callable[..., Any]:
-    # JAX's contexts are those of a thread.
+def as_here(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with the options of JAX that are in force here, for another thread: contexts are a thread's own."""
     x64, device = jax.config.read("jax_enable_x64"), getattr(jax.config, "jax_default_device", None)
 
     def call(*arguments: Any) -> Any:
@@ -60,7 +102,7 @@ def submit_blocks(
 
     Args:
         function: a jitted function.
-        arguments: of each call.
+        arguments: of each call, all of them concrete. Inside of somebody's `jit` they are evaluated now.
         signature: equal for calls that share a compiled function: the first of all such calls is made before the
             others, so that it is compiled once.
         signatures: one for each call, where they do not all share one; what is new is compiled side by side.
@@ -69,22 +111,27 @@ def submit_blocks(
         Futures of the results. On a CPU those of a new signature are finished; elsewhere they may still be under way,
         as always in JAX.
     """
-    if jax.default_backend() != "cpu" or _cores() == 1 or len(arguments) == 1:
-        return [_done(function(*own)) for own in arguments]
+
+    def run(k: int) -> Any:
+        with evaluated_now():
+            return function(*arguments[k])
+
+    if _platform() != "cpu" or _cores() == 1 or len(arguments) == 1:
+        return [_done(run(k)) for k in range(len(arguments))]
     device = getattr(jax.config, "jax_default_device", None)
-    call = _as_here(lambda own: jax.block_until_ready(function(*own)))
+    call = as_here(lambda k: jax.block_until_ready(run(k)))
     each = [(own, str(device)) for own in signatures or [signature] * len(arguments)]
     first = {own: k for k, own in reversed(list(enumerate(each))) if own not in _seen}
     leaders = sorted(first.values())
     sent: dict[int, Future] = {}
     if len(leaders) == 1:
-        sent[leaders[0]] = _done(call(arguments[leaders[0]]))
+        sent[leaders[0]] = _done(call(leaders[0]))
     else:
-        sent = {k: _pool().submit(call, arguments[k]) for k in leaders}
+        sent = {k: _pool().submit(call, k) for k in leaders}
         for future in sent.values():
             future.result()
     _seen.update(first)
-    return [sent[k] if k in sent else _pool().submit(call, own) for k, own in enumerate(arguments)]
+    return [sent[k] if k in sent else _pool().submit(call, k) for k in range(len(arguments))]
 
 
 def _done(result: Any) -> Future:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import cmath
 import math
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from jaxsim.structure import Structure
 
 __all__ = [
     "AXES", "HADAMARD", "IDENTITY", "NOTHING", "Affine", "Matrix", "bucket", "combine", "constant_matrices",
-    "parameter_room", "product", "rz", "sources_of",
+    "parameter_room", "product", "rotation_form", "rz", "sources_of",
 ]  # fmt: skip
 
 
@@ -30,6 +30,9 @@ class Affine(NamedTuple):
     offset: float
 
     def __add__(self, other: Affine) -> Affine:  # type: ignore[override]
+        # One of them is constant more often than not.
+        if not (self.terms and other.terms):
+            return Affine(self.terms or other.terms, self.offset + other.offset)
         total = dict(self.terms)
         for index, coefficient in other.terms:
             total[index] = total.get(index, 0.0) + coefficient
@@ -38,7 +41,8 @@ class Affine(NamedTuple):
 
     def scaled(self, factor: float) -> Affine:
         """The angle times a number."""
-        return Affine(tuple((i, factor * c) for i, c in self.terms), factor * self.offset)
+        terms = tuple([(i, factor * c) for i, c in self.terms]) if self.terms else ()
+        return Affine(terms, factor * self.offset)
 
 
 NOTHING = Affine((), 0.0)
@@ -88,8 +92,14 @@ def combine(rotation: gates.Rotation, angles: tuple[Affine, ...]) -> Affine:
     total = Affine((), rotation.offset)
     for coefficient, angle in zip(rotation.coefficients, angles, strict=False):
         if coefficient:
-            total = total + angle.scaled(coefficient)
+            total = total + (angle if coefficient == 1 else angle.scaled(coefficient))
     return total
+
+
+@lru_cache(maxsize=4096)
+def rotation_form(base: str, controls: int, label: str) -> tuple[gates.Rotation, ...]:
+    """`gates.rotations` of a row of the table, which is asked for again and again."""
+    return gates.rotations(base, controls, payload=label or None)
 
 
 def parameter_room(structure: Structure) -> int:

@@ -71,13 +71,17 @@ class Frame:
 
     def image(self, x: int, z: int) -> Word:
         """F^dagger P F of the Hermitian word P with these masks."""
-        found = Word(0, 0, (x & z).bit_count() % 4)
-        for mask, first in ((x, 0), (z, self.num_wires)):
+        found_x = found_z = 0
+        turns = (x & z).bit_count()
+        for mask, first in ((x, -1), (z, self.num_wires - 1)):
             while mask:
                 low = mask & -mask
-                found = found @ self.images[first + low.bit_length() - 1]
+                own_x, own_z, own_turns = self.images[first + low.bit_length()]
+                turns += own_turns + 2 * (found_z & own_x).bit_count()  # the product of the words
+                found_x ^= own_x
+                found_z ^= own_z
                 mask ^= low
-        return found
+        return Word(found_x, found_z, turns % 4)
 
     def append(self, x: int, z: int, turns: int) -> None:
         """Puts a rotation by turns * pi/2 about the word with these masks after F."""

@@ -6,13 +6,11 @@ memory. So results cannot depend on history.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jaxsim.circuit import Circuit
-from jaxsim.engines import layered, rotations
-from jaxsim.lowering.forms import Form, lowered_form
-from jaxsim.lowering.layers import NoLayersError
-from jaxsim.lowering.rotations import Special, Steps
+from jaxsim.lowering.forms import Given, Memory, layering, lowered_form, sequence
+from jaxsim.lowering.layers import NoLayersError, TooManyLayersError
 
 __all__ = ["Choice", "choose"]
 
@@ -31,6 +29,10 @@ STEP = (90.0, 2.6)
 OPERATION = 2.6
 """A gradient through a block or a phase of the fused engine, for each amplitude of a large state."""
 
+SHARING = 4.0
+"""How many times more layers may cost than steps between gates given by arrays, which compile a kernel for every
+structure (and depth) where layers share one. Not a measurement: QAOA on few qubits is 2.2, with XY mixers 6 to 33."""
+
 
 class Choice(NamedTuple):
     """The engine chosen, and why.
@@ -38,7 +40,7 @@ class Choice(NamedTuple):
     Attributes:
         engine: its name.
         reason: in words.
-        costs: nanoseconds that a gradient is expected to take, by engine.
+        costs: nanoseconds that a gradient is expected to take, by engine; without layers where there are too many.
     """
 
     engine: str
@@ -46,57 +48,92 @@ class Choice(NamedTuple):
     costs: dict[str, float]
 
 
-def _layers(form: Form, program: layered.Program) -> float:
-    n, phases = program.num_wires, program.sign or program.masked or bool(program.tables)
+class _Cost(NamedTuple):
+    """Of a circuit in one form.
+
+    Attributes:
+        used: what there is of it, in words.
+        nanoseconds: that a gradient is expected to take.
+        times: how often they count.
+    """
+
+    used: str
+    nanoseconds: float
+    times: float = 1.0
+
+    @property
+    def counted(self) -> float:
+        """What is compared."""
+        return self.times * self.nanoseconds
+
+
+def _layer(num_wires: int, *, phases: bool) -> float:
     each_qubit, each_amplitude, both = LAYER
-    return form.used * (each_qubit * n + (each_amplitude + both * n + LAYER_PHASES * phases) * 2**n)
+    return each_qubit * num_wires + (each_amplitude + both * num_wires + LAYER_PHASES * phases) * 2**num_wires
 
 
-def _steps(form: Form, program: rotations.Program) -> float:
-    return form.used * (STEP[0] * program.num_angles + STEP[1] * 2**program.num_wires)
+def _layers(given: Given, limit: int | None) -> _Cost:
+    layers = layering(given, limit).layers
+    phases = any(layer.masked or layer.table or any(layer.sign) for layer in layers)
+    return _Cost(f"{len(layers)} layers", len(layers) * _layer(given.structure.num_wires, phases=phases))
 
 
-def _compiles_structure(program: rotations.Program) -> bool:
-    """Whether there are gates given by arrays between steps; a state that is prepared first is data like any other."""
-    return any(
-        not (isinstance(item, Steps) or (isinstance(item, Special) and item.gate == "initialize"))
-        for item in program.items
-    )
+def _steps(given: Given, keep_phase: bool, absorb: bool) -> _Cost:
+    found = sequence(given, keep_phase=keep_phase, absorb=absorb)
+    num_angles = max((len(step.angles) for step in found.real), default=0)
+    num_wires, used = given.structure.num_wires, f"{len(found.real)} steps"
+    nanoseconds = len(found.real) * (STEP[0] * num_angles + STEP[1] * 2**num_wires)
+    # A state that is prepared first is data like any other.
+    if num_wires < LARGE_WIRES and any(item.gate != "initialize" for item in found.specials):
+        return _Cost(f"{used}, compiled in and so counted {SHARING:g} times", nanoseconds, SHARING)
+    return _Cost(used, nanoseconds)
 
 
-def _operations(form: Form, program: Any) -> float:
-    return form.used * OPERATION * 2**program.num_wires
+def _operations(circuit: Circuit, keep_phase: bool, absorb: bool) -> _Cost:
+    form = lowered_form(circuit, "fused", keep_phase=keep_phase, exact=False, absorb=absorb)
+    return _Cost(f"{form.used} operations", form.used * OPERATION * 2**circuit.num_wires)
 
 
-_COSTS = {"rotations": _steps, "layered": _layers, "fused": _operations}
-_WORDS = {"rotations": "steps", "layered": "layers", "fused": "operations"}
+_CHOICES = Memory(4096)
 
 
-def choose(circuit: Circuit, *, keep_phase: bool, exact: bool | int) -> Choice:
+def choose(circuit: Circuit, *, keep_phase: bool, exact: bool | int, absorb: bool = False) -> Choice:
     """The engine for a circuit: that which is expected to take least for a gradient.
 
-    What compiles anew for every structure takes part for large states only, or if there is nothing else: the fused
-    engine, and steps between gates given by arrays.
+    What compiles anew for every structure has to be worth it: the fused engine takes part for large states only, and
+    steps between gates given by arrays count `SHARING` times below that. The search for layers ends where they cost
+    more than what is known already.
 
     Args:
         circuit: any circuit.
-        keep_phase, exact: as for `lowered_form`.
+        keep_phase, exact, absorb: as for `lowered_form`.
     """
+    given = Given.of(circuit)
+    key = given.key, keep_phase, absorb
+    return _CHOICES.recall(key, lambda: _choice(circuit, given, keep_phase, absorb))
+
+
+def _choice(circuit: Circuit, given: Given, keep_phase: bool, absorb: bool) -> Choice:
     n, missing = circuit.num_wires, None
-    forms = {"rotations": lowered_form(circuit, "rotations", keep_phase=keep_phase, exact=exact)}
+    found = {"rotations": _steps(given, keep_phase, absorb)}
+    if n >= LARGE_WIRES:
+        found["fused"] = _operations(circuit, keep_phase, absorb)
+    known = min(cost.counted for cost in found.values())
+    limit = int(known / _layer(n, phases=False))
     try:
-        forms["layered"] = lowered_form(circuit, "layered", keep_phase=keep_phase, exact=exact)
+        found["layered"] = _layers(given, limit)
     except NoLayersError as error:
         missing = f"{error} has no layered form"
-    if n >= LARGE_WIRES:
-        forms["fused"] = lowered_form(circuit, "fused", keep_phase=keep_phase, exact=exact)
-    elif "layered" in forms and _compiles_structure(forms["rotations"].program):
-        del forms["rotations"]
-        missing = "steps between gates given by arrays are compiled for every structure"
-    costs = {name: _COSTS[name](form, form.program) for name, form in forms.items()}
+    except TooManyLayersError:
+        pass
     # Where they cost the same: in this order
-    best = min((name for name in ("fused", "layered", "rotations") if name in costs), key=costs.__getitem__)
-    used = {name: f"{form.used} {_WORDS[name]}" for name, form in forms.items()}
-    others = " or ".join(text for name, text in used.items() if name != best)
-    reason = f"{used[best]} cost less than {others}" if others else ""
+    order = [name for name in ("fused", "layered", "rotations") if name in found]
+    best = min(order, key=lambda name: found[name].counted)
+    others = [
+        found[name].used for name in ("rotations", "layered", "fused") if name in found and name != best
+    ]
+    if missing is None and "layered" not in found:
+        others.append(f"{limit + 1} layers or more")
+    reason = f"{found[best].used} cost less than {' or '.join(others)}" if others else ""
+    costs = {name: found[name].nanoseconds for name in ("rotations", "layered", "fused") if name in found}
     return Choice(best, ", and ".join(filter(None, (reason, missing))), costs)

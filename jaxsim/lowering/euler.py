@@ -50,7 +50,8 @@ class Euler(NamedTuple):
     @property
     def idle(self) -> bool:
         """Whether it is the identity, up to its phase."""
-        return self.diagonal and not any(a.terms or a.offset for a in (self.alpha, self.gamma))
+        gamma, beta, alpha, _ = self
+        return not (beta.offset or alpha.offset or gamma.offset or beta.terms or alpha.terms or gamma.terms)
 
     @property
     def flips(self) -> bool:

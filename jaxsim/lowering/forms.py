@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,16 +11,17 @@ import numpy as np
 
 from jaxsim.circuit import Circuit
 from jaxsim.engines import layered, rotations
+from jaxsim.lowering import fused_form
 from jaxsim.lowering.angles import parameter_room, uses
 from jaxsim.lowering.clifford import Frame
 from jaxsim.lowering.fuse import lower_fused
 from jaxsim.lowering.layer_arrays import layer_arrays
-from jaxsim.lowering.layers import capacity, lower_layers
-from jaxsim.lowering.rotations import lower_steps
+from jaxsim.lowering.layers import Layering, capacity, lower_layers
+from jaxsim.lowering.rotations import Ordering, Sequence, assemble
 from jaxsim.parameters import Expression
 from jaxsim.structure import Structure
 
-__all__ = ["Form", "described", "lowered_form"]
+__all__ = ["Form", "Given", "Memory", "described", "layering", "lowered_form", "sequence"]
 
 
 class Form(NamedTuple):
@@ -31,6 +33,9 @@ class Form(NamedTuple):
         atoms: non-affine expressions of the parameters, whose values come last among the values.
         used: layers, steps or operations, without padding.
         frame: a Clifford operation after them, by which what is measured is conjugated.
+        specials: gates given by arrays that are compiled in between the steps.
+        operands: how many of the circuit's operands, from the first one on, the engine has a use for: those after them
+            have been folded.
     """
 
     program: Any
@@ -38,6 +43,82 @@ class Form(NamedTuple):
     atoms: tuple[Expression, ...]
     used: int
     frame: Frame | None = None
+    specials: int = 0
+    operands: int = 0
+
+    @property
+    def structured(self) -> bool:
+        """Whether what happens in it, and where, is compiled in: then other circuits have kernels of their own."""
+        return isinstance(self.program, fused_form.Program) or bool(self.specials)
+
+
+class Given(NamedTuple):
+    """What a circuit's forms are made of."""
+
+    structure: Structure
+    angles: np.ndarray | None
+    operands: tuple
+
+    @classmethod
+    def of(cls, circuit: Circuit) -> Given:
+        """The parts of a circuit; angles that are JAX values are left out."""
+        angles = None if isinstance(circuit.angles, jax.Array) else np.asarray(circuit.angles)
+        return cls(circuit.structure, angles, circuit.operands)
+
+    @property
+    def key(self) -> tuple:
+        """What the forms depend on: of the operands those that are folded."""
+        angles = None if self.angles is None else self.angles.tobytes()
+        return self.structure, angles, tuple(map(_folded, self.operands))
+
+
+def _folded(operand: Any) -> bytes | bool:
+    if not isinstance(operand, np.ndarray):
+        return False
+    return operand.tobytes() if operand.shape in ((2, 2), (4, 4)) else True
+
+
+# what has been lowered ------------------------------------------------------------------------------------
+
+
+class Memory:
+    """The last results, by key."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._known = size, OrderedDict[tuple, Any]()
+
+    def recall(self, key: tuple, make: Callable[[], Any]) -> Any:
+        """What is known, or is made now."""
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = make()
+            while len(self._known) > self._size:
+                self._known.popitem(last=False)
+        return found
+
+
+_FORMS = Memory(4096)
+_LAYERINGS = Memory(64)
+_ORDERINGS = Memory(64)
+
+
+def layering(given: Given, limit: int | None = None) -> Layering:
+    """The circuit's layers, not yet as arrays.
+
+    Raises:
+        NoLayersError: if it has none.
+        TooManyLayersError: if there are more than the limit.
+    """
+    return _LAYERINGS.recall((given.key, limit), lambda: lower_layers(*given, limit=limit))
+
+
+def sequence(given: Given, *, keep_phase: bool, absorb: bool) -> Sequence:
+    """The circuit's steps, not yet as arrays."""
+    ordering = _ORDERINGS.recall((given.key, keep_phase), lambda: Ordering(*given, keep_phase=keep_phase))
+    return ordering.steps(absorb=absorb)
+
+
+# forms ----------------------------------------------------------------------------------------------------
 
 
 def _num_values(structure: Structure, angles: np.ndarray | None, atoms: tuple[Expression, ...]) -> int:
@@ -45,19 +126,18 @@ def _num_values(structure: Structure, angles: np.ndarray | None, atoms: tuple[Ex
     return max(parameter_room(structure) + bound + len(atoms), 1)
 
 
-def _layered(
-    structure: Structure, angles: Any, operands: tuple, keep_phase: bool, exact: bool | int, absorb: bool
-) -> Form:
-    layering = lower_layers(structure, angles, operands)
-    num_values = _num_values(structure, angles, layering.atoms)
-    program, data = layer_arrays(layering, num_values, exact=exact)
-    return Form(program, data, layering.atoms, len(layering.layers))
+def _layered(given: Given, keep_phase: bool, exact: bool | int, absorb: bool) -> Form:
+    layers = layering(given)
+    num_values = _num_values(given.structure, given.angles, layers.atoms)
+    program, data = layer_arrays(layers, num_values, exact=exact)
+    taken = (*program.tables, *(operand for _, operand in program.initialize))
+    return Form(program, data, layers.atoms, len(layers.layers), operands=max(taken, default=-1) + 1)
 
 
-def _rotations(
-    structure: Structure, angles: Any, operands: tuple, keep_phase: bool, exact: bool | int, absorb: bool
-) -> Form:
-    lowering = lower_steps(structure, angles, operands, keep_phase=keep_phase, absorb=absorb)
+def _rotations(given: Given, keep_phase: bool, exact: bool | int, absorb: bool) -> Form:
+    structure = given.structure
+    found = sequence(given, keep_phase=keep_phase, absorb=absorb)
+    lowering = assemble(found)
     steps = lowering.steps
     index = np.concatenate([steps.index.reshape(-1), lowering.special_index.reshape(-1)])
     scale = np.concatenate([steps.scale.reshape(-1), lowering.special_scale.reshape(-1)])
@@ -72,22 +152,20 @@ def _rotations(
         special_index=lowering.special_index,
         special_scale=lowering.special_scale,
         special_offset=lowering.special_offset,
-        back=uses(index, scale, _num_values(structure, angles, lowering.atoms)),
+        back=uses(index, scale, _num_values(structure, given.angles, lowering.atoms)),
     )
     program = rotations.Program(structure.num_wires, lowering.items, lowering.num_angles, lowering.has_phase)
-    return Form(program, data, lowering.atoms, lowering.used, lowering.frame)
+    specials = found.specials
+    taken = max((item.operand for item in specials), default=-1) + 1
+    return Form(program, data, lowering.atoms, lowering.used, lowering.frame, len(specials), taken)
 
 
-def _fused(
-    structure: Structure, angles: Any, operands: tuple, keep_phase: bool, exact: bool | int, absorb: bool
-) -> Form:
-    return Form(*lower_fused(structure, angles, operands, keep_phase=keep_phase, absorb=absorb))
+def _fused(given: Given, keep_phase: bool, exact: bool | int, absorb: bool) -> Form:
+    lowering = lower_fused(*given, keep_phase=keep_phase, absorb=absorb)
+    return Form(*lowering, operands=len(given.operands))
 
 
 _LOWER = {"layered": _layered, "rotations": _rotations, "fused": _fused}
-
-_FORMS: OrderedDict[tuple, Form] = OrderedDict()
-_MAX_FORMS = 4096
 
 
 def lowered_form(
@@ -105,19 +183,11 @@ def lowered_form(
     Raises:
         NoLayersError: if the circuit has no layered form.
     """
-    angles = None if isinstance(circuit.angles, jax.Array) else np.asarray(circuit.angles)
+    given = Given.of(circuit)
     absorb = absorb and engine != "layered"  # the same form: it is made once
     exact = exact if engine == "layered" else False
-    arguments = (circuit.structure, angles, circuit.operands, keep_phase, exact, absorb)
-    if any(i.gate == "unitary" for i in circuit.instructions):
-        return _LOWER[engine](*arguments)  # its entries may have been folded
-    key = (engine, circuit.structure, None if angles is None else angles.tobytes(), keep_phase, exact, absorb)
-    found = _FORMS.get(key)
-    if found is None:
-        found = _FORMS[key] = _LOWER[engine](*arguments)
-        while len(_FORMS) > _MAX_FORMS:
-            _FORMS.popitem(last=False)
-    return found
+    key = (engine, given.key, keep_phase, exact, absorb)
+    return _FORMS.recall(key, lambda: _LOWER[engine](given, keep_phase, exact, absorb))
 
 
 def described(form: Form) -> str:
@@ -128,5 +198,7 @@ def described(form: Form) -> str:
         passes = (passes + bool(program.tables)) * form.used
         room = "" if program.exact else f" (room for {capacity(form.used)})"
         return f"{form.used} layers{room}, {passes} passes over the state"
-    what = "steps" if isinstance(program, rotations.Program) else "operations"
-    return f"{form.used} {what}, as many passes over the state"
+    if not isinstance(program, rotations.Program):
+        return f"{form.used} operations, as many passes over the state"
+    arrays = f" and {form.specials} gates given by arrays" if form.specials else ""
+    return f"{form.used} steps{arrays}, as many passes over the state"

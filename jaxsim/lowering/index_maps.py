@@ -48,9 +48,11 @@ class IndexMap:
 
     def parity_before(self, mask: int) -> tuple[int, bool]:
         """The parity of `mask` after the map as a parity before it: (mask, whether it is negated)."""
-        before = 0
-        for q in bits(mask):
-            before ^= self.rows[q]
+        before, rest = 0, mask
+        while rest:
+            low = rest & -rest
+            before ^= self.rows[low.bit_length() - 1]
+            rest ^= low
         return before, odd(mask & self.flip)
 
     def parity_after(self, mask: int) -> tuple[int, bool]:
@@ -62,14 +64,19 @@ class IndexMap:
 
     def flip_before(self, mask: int) -> int:
         """What has to be flipped before the map to flip `mask` after it."""
-        return sum(1 << q for q, row in enumerate(self.inverse) if odd(row & mask))
+        before, bit = 0, 1
+        for row in self.inverse:
+            if (row & mask).bit_count() & 1:
+                before |= bit
+            bit <<= 1
+        return before
 
     def add(self, control: int, target: int) -> None:
         """Then flip the bits `target` where the parity of `control` is odd; they share an even number of bits."""
         before, negated = self.parity_before(control)
         for q in bits(target):
             self.rows[q] ^= before
-        self.inverse = [row ^ control if odd(row & target) else row for row in self.inverse]
+        self.inverse = [row ^ control if (row & target).bit_count() & 1 else row for row in self.inverse]
         if negated:
             self.flip ^= target
 

@@ -17,12 +17,22 @@ from __future__ import annotations
 import cmath
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxsim import gates
-from jaxsim.lowering.angles import NOTHING, Affine, Matrix, combine, constant_matrices, sources_of
+from jaxsim.gate_matrices import under_controls
+from jaxsim.lowering.angles import (
+    NOTHING,
+    Affine,
+    Matrix,
+    combine,
+    constant_matrices,
+    rotation_form,
+    sources_of,
+)
 from jaxsim.lowering.euler import AXES, EMPTY, Euler, Rotation, Slot, euler_angles
 from jaxsim.lowering.index_maps import (
     IndexMap,
@@ -31,17 +41,26 @@ from jaxsim.lowering.index_maps import (
     independent_sets,
     odd,
 )
+from jaxsim.lowering.two_qubits import parts
 from jaxsim.parameters import Expression
 from jaxsim.structure import Instruction, Structure
 
-__all__ = ["Layering", "NoLayersError", "capacity", "lower_layers"]
+__all__ = ["Layering", "NoLayersError", "TooManyLayersError", "capacity", "lower_layers"]
 
 MAX_PARITIES = 64
 """A controlled gate that would become more parity phases than this is left to other engines."""
 
 
+MAX_DEVIATION = 1e-6
+"""How far from unitary an array may be."""
+
+
 class NoLayersError(Exception):
     """The circuit has a gate that this form does not take; the message names it."""
+
+
+class TooManyLayersError(Exception):
+    """The circuit has more layers than were allowed."""
 
 
 class Table(NamedTuple):
@@ -113,6 +132,23 @@ def _entries(matrix: np.ndarray) -> Matrix:
     return a, b, c, d
 
 
+@lru_cache(maxsize=1024)
+def _diagonalized(matrix: Matrix) -> tuple[tuple[complex, complex], Matrix, Matrix]:
+    """Eigenvalues of a unitary matrix, its eigenvectors as columns of a unitary one, and the adjoint of that."""
+    values, vectors = np.linalg.eig(np.array(matrix).reshape(2, 2))
+    if abs(matrix[1]) + abs(matrix[2]) < 1e-14:
+        values, vectors = np.array([matrix[0], matrix[3]]), np.eye(2)
+    # Of a normal matrix the eigenvectors are orthogonal, unless it is a number times the identity.
+    vectors, _ = np.linalg.qr(vectors)
+    first, second = values
+    return (first, second), _entries(vectors), _entries(vectors.conj().T)
+
+
+def _check_unitary(matrix: np.ndarray) -> None:
+    if np.abs(matrix @ matrix.conj().T - np.eye(len(matrix))).max() > MAX_DEVIATION:
+        raise NoLayersError("a unitary that is not unitary")
+
+
 class _Region:
     """Gates on every qubit, then phases (of the bits after them), then a map."""
 
@@ -125,6 +161,18 @@ class _Region:
         self.masked: Masked | None = None
         self.table: Table | None = None
         self.map = IndexMap(num_wires)
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is a layer at least, unless what comes later cancels what it has."""
+        return bool(self.phases or self.masked or self.table) or not all(slot.idle for slot in self.slots)
+
+    def holds(self, bits_of: int) -> bool:
+        """Whether phases depend on some of these bits."""
+        for mask in self.phases:
+            if mask & bits_of:
+                return True
+        return bool(self.fixed_bits() & bits_of)
 
     def fixed_bits(self) -> int:
         """Bits whose values phases depend on, other than parity phases."""
@@ -140,9 +188,11 @@ class _Region:
 class _Builder:
     """Takes elementary operations in time order and puts each into the earliest region that it commutes to."""
 
-    def __init__(self, num_wires: int) -> None:
+    def __init__(self, num_wires: int, limit: int | None) -> None:
         self.num_wires = num_wires
         self.regions = [_Region(num_wires)]
+        # The number of regions at which to see whether there are too many
+        self.limit, self.check_at = limit, math.inf if limit is None else limit + 1
         self.phase = NOTHING
         self.initialize: list[tuple[tuple[int, ...], int]] = []
 
@@ -293,7 +343,7 @@ class _Builder:
             before = region.map.flip_before(1 << at)
             if before & (before - 1) or (not about_x and region.map.rows[at] != before):
                 break
-            if region.fixed_bits() & before or any(mask & before for mask in region.phases):
+            if region.holds(before):
                 break
             if region.map.flip >> at & 1:
                 moved = [((x, -y, -z), angle) for (x, y, z), angle in moved]
@@ -330,6 +380,12 @@ class _Builder:
         return None if joined is None else (joined, 0.0)
 
     def _open(self) -> _Region:
+        if len(self.regions) >= self.check_at:
+            assert self.limit is not None
+            short = self.limit - sum(region.busy for region in self.regions)
+            if short < 0:
+                raise TooManyLayersError
+            self.check_at = len(self.regions) + short + 1
         self.regions.append(_Region(self.num_wires))
         return self.regions[-1]
 
@@ -369,17 +425,13 @@ class _Builder:
 
     def controlled_matrix(self, wire: int, matrix: Matrix, controls: int) -> None:
         """A constant 2x2 matrix where two or more controls are all 1: its phases between its eigenbases."""
-        values, vectors = np.linalg.eig(np.array(matrix).reshape(2, 2))
-        if abs(matrix[1]) + abs(matrix[2]) < 1e-14:
-            values, vectors = np.array([matrix[0], matrix[3]]), np.eye(2)
-        # Of a normal matrix the eigenvectors are orthogonal, unless it is a number times the identity.
-        vectors, _ = np.linalg.qr(vectors)
-        self.matrix(wire, _entries(vectors.conj().T))
+        values, vectors, adjoint = _diagonalized(matrix)
+        self.matrix(wire, adjoint)
         both = controls | 1 << wire
         for value, eigenvalue in ((controls, values[0]), (both, values[1])):
             if abs(eigenvalue - 1) > 1e-14:
                 self.masked_phase(both, value, Affine((), cmath.phase(eigenvalue)))
-        self.matrix(wire, _entries(vectors))
+        self.matrix(wire, vectors)
 
     def add(self, i: Instruction, angles: tuple[Affine, ...], matrix: Matrix | None, operands: tuple) -> None:
         """An instruction of a circuit."""
@@ -412,6 +464,14 @@ class _Builder:
                 self.parity_phase(1 << wire, Affine((), math.pi / 2))
             self.controlled_z(*wires)
             self.swap(*wires)
+        elif base.name == "ecr" and not controls:  # CX between quarter turns, then X
+            self.turn(Affine((), math.pi / 4))
+            self.parity_phase(1 << wires[0], Affine((), math.pi / 2))
+            self.rotation(wires[1], "X", Affine((), math.pi / 2))
+            self.controlled_flip(1 << wires[0], 1 << wires[1])
+            self.flip(1 << wires[0])
+        elif base.name == "u_phase" and num_controls == 1:
+            self._controlled_u(i.wires[0], i.wires[1], angles)
         elif base.name in ("p", "z") and num_controls > 1:
             mask = controls | 1 << wires[0]
             self.masked_phase(mask, mask, angles[0] if angles else Affine((), math.pi))
@@ -431,14 +491,14 @@ class _Builder:
         wires: tuple[int, ...],
         angles: tuple[Affine, ...],
     ) -> None:
-        payload = i.label if base.has_label else None
+        label = i.label if base.has_label else ""
         if num_controls > 1 and base.num_wires == 1:
-            for rotation in gates.rotations(base):
+            for rotation in rotation_form(base.name, 0, ""):
                 self.controlled_word(rotation.label, wires, combine(rotation, angles), controls)
             return
-        if 2**num_controls * len(gates.rotations(base, payload=payload)) > MAX_PARITIES:
+        if 2**num_controls * len(rotation_form(base.name, 0, label)) > MAX_PARITIES:
             raise NoLayersError(f"{i.gate} under {num_controls} controls")
-        for rotation in gates.rotations(base, num_controls, payload=payload):
+        for rotation in rotation_form(base.name, num_controls, label):
             angle = combine(rotation, angles)
             if set(rotation.label) <= {"I"}:
                 self.turn(angle.scaled(-0.5))
@@ -461,29 +521,50 @@ class _Builder:
             self.initialize.append((wires, i.operand))
         elif base.name == "evolve_diagonal" and everywhere:
             self.table(i.operand, angles[0])
+        elif base.name == "unitary" and len(i.wires) <= 2 and isinstance(operand, np.ndarray):
+            matrix = under_controls(np, np.asarray(operand, np.complex128), len(i.wires) - len(wires))
+            self._constant(i.wires, matrix)
         elif base.name == "unitary" and len(wires) == 1 and isinstance(operand, np.ndarray):
             matrix = np.asarray(operand, np.complex128)
-            if np.abs(matrix @ matrix.conj().T - np.eye(2)).max() > 1e-6:
-                raise NoLayersError("a unitary that is not unitary")
-            entries = _entries(matrix)
-            if not controls:
-                self.matrix(wires[0], entries)
-            elif controls & (controls - 1):
-                self.controlled_matrix(wires[0], entries, controls)
-            else:
-                self._controlled_by_one(wires[0], entries, controls)
+            _check_unitary(matrix)
+            self.controlled_matrix(wires[0], _entries(matrix), controls)
         else:
             raise NoLayersError(f"{i.gate} on {len(i.wires)} wires, given by an array")
 
-    def _controlled_by_one(self, wire: int, matrix: Matrix, control: int) -> None:
-        gamma, beta, alpha, phase = euler_angles(matrix)
-        # A phase where the control is 1
-        self.turn(Affine((), phase / 2))
-        self.parity_phase(control, Affine((), phase))
-        c = control.bit_length() - 1
-        for letter, angle in zip("ZYZ", (gamma, beta, alpha), strict=True):
-            self.word(letter, (wire,), Affine((), angle / 2))
-            self.word("Z" + letter, (c, wire), Affine((), -angle / 2))
+    def _constant(self, wires: tuple[int, ...], matrix: np.ndarray) -> None:
+        """A constant matrix on one or two qubits."""
+        _check_unitary(matrix)
+        if len(wires) == 1:
+            self.matrix(wires[0], _entries(matrix))
+            return
+        found = parts(matrix)
+        assert found is not None  # it is unitary
+        for part in found:
+            first, second = wires[part.wire], wires[1 - part.wire]
+            if part.kind == "matrix":
+                self.matrix(first, part.matrix)
+            elif part.kind == "cx":
+                self.controlled_flip(1 << first, 1 << second)
+            elif part.kind == "phase":
+                self.parity_phase(1 << first | 1 << second, Affine((), part.angle))
+            else:
+                self.swap(first, second)
+
+    def _controlled_u(self, control: int, target: int, angles: tuple[Affine, ...]) -> None:
+        """A phase and RZ(phi) RY(theta) RZ(lam) where a qubit is 1, with two CX (Barenco et al., Phys. Rev. A 52, 3457
+        (1995)): rotations that cancel, unless X comes between them."""
+        theta, phi, lam, gamma = angles
+        total = (phi + lam).scaled(0.5)
+        phase = gamma + total
+        self.turn(phase.scaled(0.5))
+        self.parity_phase(1 << control, phase)
+        self.rotation(target, "Z", (lam + phi.scaled(-1.0)).scaled(0.5))
+        self.controlled_flip(1 << control, 1 << target)
+        self.rotation(target, "Z", total.scaled(-1.0))
+        self.rotation(target, "Y", theta.scaled(-0.5))
+        self.controlled_flip(1 << control, 1 << target)
+        self.rotation(target, "Y", theta.scaled(0.5))
+        self.rotation(target, "Z", phi)
 
     # regions to layers -------------------------------------------------------------------------------------
 
@@ -527,22 +608,27 @@ class _Builder:
         return fewer
 
 
-def lower_layers(structure: Structure, angles: np.ndarray | None, operands: tuple) -> Layering:
+def lower_layers(
+    structure: Structure, angles: np.ndarray | None, operands: tuple, *, limit: int | None = None
+) -> Layering:
     """The circuit as layers.
 
     Args:
         structure: the static part of the circuit.
         angles: its concrete angle vector, which is folded in; None if it is traced: then angles are taken from the
             values, where they follow the parameters.
-        operands: its operands; constant 1-qubit unitaries among them are folded.
+        operands: its operands; constant unitaries on one or two wires among them are folded.
+        limit: how many layers are of use. With more gates to come that might cancel some, it is up to the part of the
+            circuit that was seen whether there are too many.
 
     Raises:
-        NoLayersError: for gates given by arrays on several wires, except energies on all wires, and for gates on two or
-            more wires under many controls.
+        TooManyLayersError: for more layers than the limit.
+        NoLayersError: for gates given by arrays, except constant unitaries on one or two wires and energies on all
+            wires, and for gates on two or more wires under many controls.
     """
     sources, atoms = sources_of(structure, angles)
     constant = constant_matrices(structure, angles)
-    builder = _Builder(structure.num_wires)
+    builder = _Builder(structure.num_wires, limit)
     for position, instruction in enumerate(structure.instructions):
         given = tuple(sources[s] for s in instruction.slots)
         builder.add(instruction, given, constant.get(position), operands)

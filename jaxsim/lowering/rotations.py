@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import cmath
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -34,14 +34,26 @@ from jaxsim.lowering.angles import (
     combine,
     constant_matrices,
     product,
+    rotation_form,
     rz,
     sources_of,
 )
 from jaxsim.lowering.clifford import Frame, quarter_turns
+from jaxsim.lowering.two_qubits import Canonical, canonical, core_entries
 from jaxsim.parameters import Expression
 from jaxsim.structure import Instruction, Structure
 
-__all__ = ["Lowering", "Repeat", "Special", "StepArrays", "Steps", "lower_steps"]
+__all__ = [
+    "Lowering",
+    "Ordering",
+    "Repeat",
+    "Sequence",
+    "Special",
+    "StepArrays",
+    "Steps",
+    "assemble",
+    "lower_steps",
+]
 
 MAX_ANGLES = 3
 """Angles that one step takes; a run of 1-qubit gates with more opens a second step."""
@@ -249,10 +261,6 @@ class _Builder:
             step = self.pending[wire] = Step(1 << wire, 1 << wire)
         return step
 
-    def rotation(self, label: str, wires: tuple[int, ...], angle: Affine, controls: int) -> None:
-        """exp(-i angle/2 P) where all controls are 1."""
-        self.word(*masks(label, wires), angle, controls)
-
     def word(self, x: int, z: int, angle: Affine, controls: int = 0) -> None:
         """exp(-i angle/2 P) where all controls are 1; P has Y where both masks are set."""
         if not x | z:
@@ -286,7 +294,7 @@ class _Builder:
         if matrix is not None:
             step.multiply(matrix)
         else:
-            for rotation in gates.rotations(base):
+            for rotation in rotation_form(base.name, 0, ""):
                 angle = combine(rotation, angles)
                 if rotation.label == "I":
                     if controls:
@@ -299,6 +307,17 @@ class _Builder:
                     step.rotate(AXES[rotation.label], angle)
         if controls:
             self.emit(step)
+
+    def two_qubits(self, wires: tuple[int, ...], found: Canonical) -> None:
+        """A constant unitary on two wires."""
+        for wire, matrix in zip(wires, found.before, strict=True):
+            self.waiting(wire, 0).multiply(matrix)
+        mask = sum(1 << wire for wire in wires)
+        if any(found.angles):
+            self.flush(mask)
+            self.emit(Step(mask, mask, constants=[core_entries(found.angles)]))
+        for wire, matrix in zip(wires, found.after, strict=True):
+            self.waiting(wire, 0).multiply(matrix)
 
     def special(self, item: Special, angles: list[Affine]) -> None:
         if item.gate == "initialize":
@@ -315,6 +334,16 @@ class _Builder:
             self.run.append(Step(0, 0))
             self.run[-1].turn(self.phase)
         self.close()
+
+    def copy(self) -> _Builder:
+        """A builder in the same state, which may go on by itself."""
+        other = _Builder(self.num_wires, self.keep_phase)
+        other.pending = {
+            wire: replace(step, constants=list(step.constants), angles=list(step.angles))
+            for wire, step in self.pending.items()
+        }
+        other.run, other.sequence, other.phase = list(self.run), list(self.sequence), self.phase
+        return other
 
     @property
     def num_steps(self) -> int:
@@ -341,24 +370,84 @@ def lower_steps(
         structure: the static part of the circuit.
         angles: its concrete angle vector, which is folded into the constants; None if it is traced: then
             angles are taken from the values, where they follow the parameters.
-        operands: its operands; constant 1-qubit unitaries among them are folded.
+        operands: its operands; constant unitaries on one or two wires among them are folded.
         keep_phase: whether the global phase matters.
         absorb: whether the caller takes a Clifford frame off the end (`clifford.conjugate` of what is measured);
             else the steps are all of the circuit.
     """
-    sources, atoms = sources_of(structure, angles)
-    constant = constant_matrices(structure, angles)
-    builder, frame = _Builder(structure.num_wires, keep_phase), None
-    for position, instruction in enumerate(structure.instructions):
-        _add(builder, instruction, sources, constant.get(position), operands)
-    builder.finish()
-    if not keep_phase and any(_is_clifford(i.gate) for i in structure.instructions):
-        # Constant gates can be pulled to the end, where they cost nothing, or little. That is a loss where it turns
-        # rotations of single qubits, of which three make a step, into rotations about words.
-        framed = _framed(structure, sources, constant, operands, absorb, builder.num_steps)
-        if framed is not None:
-            builder, frame = framed
-    return _assemble(builder.sequence, atoms, frame)
+    return assemble(Ordering(structure, angles, operands, keep_phase=keep_phase).steps(absorb=absorb))
+
+
+class Sequence(NamedTuple):
+    """A circuit as runs of steps and gates given by arrays, before it becomes arrays itself.
+
+    Attributes:
+        parts: in time order.
+        atoms: as for `Lowering`.
+        frame: a Clifford operation that follows, which what is measured is conjugated by; None is none.
+    """
+
+    parts: list[list[Step] | tuple[Special, list[Affine]]]
+    atoms: tuple[Expression, ...]
+    frame: Frame | None
+
+    @property
+    def real(self) -> list[Step]:
+        """All steps."""
+        return [step for part in self.parts if isinstance(part, list) for step in part]
+
+    @property
+    def specials(self) -> list[Special]:
+        """The gates given by arrays."""
+        return [part[0] for part in self.parts if isinstance(part, tuple)]
+
+
+class Ordering:
+    """A circuit's steps as its gates come, and with Clifford gates pulled to the end: found once, whatever is asked of
+    them.
+
+    Constant gates at the end cost nothing where what is measured absorbs them, or little. Pulling them is a loss where
+    it turns rotations of single qubits, of which three make a step, into rotations about words.
+    """
+
+    def __init__(
+        self, structure: Structure, angles: np.ndarray | None, operands: tuple, *, keep_phase: bool
+    ) -> None:
+        sources, self._atoms = sources_of(structure, angles)
+        constant = constant_matrices(structure, angles)
+        self._plain = _Builder(structure.num_wires, keep_phase)
+        for position, instruction in enumerate(structure.instructions):
+            _add(self._plain, instruction, sources, constant.get(position), operands)
+        self._plain.finish()
+        self._pulled: tuple[_Builder, Frame] | None = None
+        if not keep_phase and any(_is_clifford(i.gate) for i in structure.instructions):
+            self._pulled = _pulled(structure, sources, constant, operands, self._plain.num_steps)
+        self._found: dict[bool, Sequence] = {}
+
+    def steps(self, *, absorb: bool) -> Sequence:
+        """The order with fewer steps; `absorb` as for `lower_steps`."""
+        if absorb not in self._found:
+            framed = self._framed(absorb) if self._pulled else None
+            builder, frame = framed or (self._plain, None)
+            self._found[absorb] = Sequence(builder.sequence, self._atoms, frame)
+        return self._found[absorb]
+
+    def _framed(self, absorb: bool) -> tuple[_Builder, Frame | None] | None:
+        """With Cliffords pulled to the end; None if there are not fewer steps."""
+        assert self._pulled is not None
+        limit = self._plain.num_steps
+        builder, frame = self._pulled[0].copy(), self._pulled[1]
+        if not absorb:
+            # Finding the frame's rotations takes longest; those about one qubit may join what waits there.
+            builder.run = join_projected(builder.run)
+            if len(builder.run) + frame.least_rotations() - builder.num_wires >= limit:
+                return None
+            for x, z, k in frame.rotations():
+                builder.word(x, z, Affine((), k * math.pi / 2))
+        builder.finish()
+        if builder.num_steps >= limit:
+            return None
+        return builder, frame if absorb and not frame.is_trivial else None
 
 
 _is_clifford = lru_cache(maxsize=None)(gates.is_clifford)
@@ -367,57 +456,55 @@ MAX_SPLIT_CONTROLS = 2
 """Controls up to which a gate that meets a frame is written as rotations about words, four for two controls."""
 
 
-def _framed(
-    structure: Structure,
-    sources: list[Affine],
-    constant: dict[int, Matrix],
-    operands: tuple,
-    absorb: bool,
-    limit: int,
-) -> tuple[_Builder, Frame | None] | None:
-    """The circuit with its Clifford rotations pulled to the end; None if a gate cannot let them pass, or if there are
-    not fewer steps than the limit."""
+def _pulled(
+    structure: Structure, sources: list[Affine], constant: dict[int, Matrix], operands: tuple, limit: int
+) -> tuple[_Builder, Frame] | None:
+    """The circuit with its Clifford rotations pulled to the end, where the frame is; None if a gate cannot let them
+    pass, or if it is seen on the way that there will not be fewer steps than the limit."""
     builder, frame = _Builder(structure.num_wires, keep_phase=False), Frame(structure.num_wires)
+    run, first, seen, groups = builder.run, None, 0, 0
     for position, i in enumerate(structure.instructions):
+        if run is not builder.run:
+            run, first, seen, groups = builder.run, None, 0, builder.num_steps
+        for step in run[seen:]:
+            # Only what is alike can be joined.
+            if first is None or not _is_alike(first, step):
+                first, groups = step, groups + 1
+        seen = len(run)
+        if groups >= limit:
+            return None
         row = gates.GATES[i.gate]
         num_controls = row.num_controls + i.controls
         passes = i.operand is None and num_controls <= MAX_SPLIT_CONTROLS
-        rotations = []
-        if passes:
-            angles = tuple(sources[s] for s in i.slots)
-            form = _rotation_form(row.base, num_controls, i.label)
-            rotations = [(*masks(r.label, i.wires), combine(r, angles)) for r in form]
-        turns = [None if angle.terms else quarter_turns(angle.offset) for _, _, angle in rotations]
-        clifford = passes and all(
-            k is not None or not x | z for (x, z, _), k in zip(rotations, turns, strict=True)
-        )
-        if not clifford and frame.is_trivial_on(sum(1 << w for w in i.wires)):
+        free = not passes or any(sources[s].terms for s in i.slots)
+        if free and frame.is_trivial_on(sum(1 << w for w in i.wires)):
             _add(builder, i, sources, constant.get(position), operands)
             continue
         if not passes:
             return None
+        angles = tuple(sources[s] for s in i.slots)
+        words = _words(row.base, num_controls, i.label, i.wires)
+        rotations = [(x, z, combine(r, angles)) for x, z, r in words]
+        turns = [None if angle.terms else quarter_turns(angle.offset) for _, _, angle in rotations]
+        clifford = all(k is not None or not x | z for (x, z, _), k in zip(rotations, turns, strict=True))
+        if not clifford and frame.is_trivial_on(sum(1 << w for w in i.wires)):
+            _add(builder, i, sources, constant.get(position), operands)
+            continue
         for (x, z, angle), k in zip(rotations, turns, strict=True):
             if k is not None:
                 frame.append(x, z, k)
             else:
                 word = frame.image(x, z)
-                builder.word(word.x, word.z, angle.scaled(word.sign))
-    if not absorb:
-        # Finding the frame's rotations takes longest; those about one qubit may join what waits there.
-        builder.run = join_projected(builder.run)
-        if len(builder.run) + frame.least_rotations() - structure.num_wires >= limit:
-            return None
-        for x, z, k in frame.rotations():
-            builder.word(x, z, Affine((), k * math.pi / 2))
-    builder.finish()
-    if builder.num_steps >= limit:
-        return None
-    return builder, frame if absorb and not frame.is_trivial else None
+                builder.word(word.x, word.z, angle if word.sign == 1 else angle.scaled(-1))
+    return builder, frame
 
 
-@lru_cache(maxsize=4096)
-def _rotation_form(base: str, controls: int, label: str) -> tuple[gates.Rotation, ...]:
-    return gates.rotations(base, controls, payload=label or None)
+@lru_cache(maxsize=2**14)
+def _words(
+    base: str, controls: int, label: str, wires: tuple[int, ...]
+) -> tuple[tuple[int, int, gates.Rotation], ...]:
+    """A gate's rotations with the masks of their words."""
+    return tuple((*masks(r.label, wires), r) for r in rotation_form(base, controls, label))
 
 
 def _add(
@@ -433,15 +520,22 @@ def _add(
         operand = operands[i.operand]
         if base.name == "unitary" and len(wires) == 1 and isinstance(operand, np.ndarray):
             builder.one_qubit(base, wires[0], (), controls, tuple(operand.reshape(4).tolist()))
+        elif (
+            base.name == "unitary"
+            and len(i.wires) == 2
+            and isinstance(operand, np.ndarray)
+            and (found := canonical(operand))
+        ):
+            builder.two_qubits(i.wires, found)
         else:
             builder.special(Special(base.name, wires, controls, i.operand, len(angles)), list(angles))
     elif base.name == "pauli_rotation":
-        builder.rotation(i.label, wires, angles[0], controls)
+        builder.word(*masks(i.label, wires), angles[0], controls)
     elif base.num_wires == 1:
         builder.one_qubit(base, wires[0], angles, controls, matrix)
     else:
-        for rotation in _rotation_form(base.name, 0, ""):
-            builder.rotation(rotation.label, wires, combine(rotation, angles), controls)
+        for x, z, rotation in _words(base.name, 0, "", wires):
+            builder.word(x, z, combine(rotation, angles), controls)
 
 
 # sets of rotations ----------------------------------------------------------------------------------------
@@ -468,19 +562,19 @@ def join_projected(run: list[Step]) -> list[Step]:
 
 def _alike(run: list[Step], start: int) -> int:
     """How many steps from here are rotations that differ in parity mask and sign only."""
-    first = run[start]
-    if first.rotation is None:
-        return 1
-    angles = (first.rotation, first.rotation.scaled(-1.0))
-    where = (first.x, first.mask, first.value)
     stop = start + 1
-    while (
-        stop < len(run)
-        and run[stop].rotation in angles
-        and (run[stop].x, run[stop].mask, run[stop].value) == where
-    ):
+    while stop < len(run) and _is_alike(run[start], run[stop]):
         stop += 1
     return stop - start
+
+
+def _is_alike(first: Step, step: Step) -> bool:
+    """Whether two rotations differ in parity mask and sign only."""
+    if first.x != step.x or first.mask != step.mask or first.value != step.value:
+        return False
+    if first.rotation is None or step.rotation is None:
+        return False
+    return step.rotation == first.rotation or step.rotation == first.rotation.scaled(-1.0)
 
 
 def _projected(steps: list[Step]) -> Step | None:
@@ -517,19 +611,16 @@ def _projected(steps: list[Step]) -> Step | None:
 # lists to arrays ------------------------------------------------------------------------------------------
 
 
-def _assemble(
-    sequence: list[list[Step] | tuple[Special, list[Affine]]],
-    atoms: tuple[Expression, ...],
-    frame: Frame | None,
-) -> Lowering:
-    real = [step for part in sequence if isinstance(part, list) for step in part]
+def assemble(sequence: Sequence) -> Lowering:
+    """The steps as arrays."""
+    real = sequence.real
     num_angles = max((len(step.angles) for step in real), default=0)
     has_phase = any(step.phase.terms for step in real)
     terms = bucket(max((len(a.terms) for s in real for a in (*s.angles, s.phase)), default=1) or 1)
     items: list[Item] = []
     padded: list[Step | None] = []
     special_angles: list[Affine] = []
-    for part in sequence:
+    for part in sequence.parts:
         if isinstance(part, tuple):
             items.append(part[0])
             special_angles.extend(part[1])
@@ -579,11 +670,11 @@ def _assemble(
         special_index=special_index,
         special_scale=special_scale,
         special_offset=special_offset,
-        atoms=atoms,
+        atoms=sequence.atoms,
         num_angles=num_angles,
         has_phase=has_phase,
         used=len(real),
-        frame=frame,
+        frame=sequence.frame,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxsim as js
-from jaxsim import Circuit, Parameter, ParameterVector, X, Y, Z, batch, kernels, sampling
+from jaxsim import Circuit, Parameter, ParameterVector, X, Y, Z, batch, kernels, sampling, threads
 
 BATCHES = (1, 2, 5, 16, 64)
 MODELS = ("ry cx", "rx cz", "rz ry swap")
@@ -119,6 +119,32 @@ REFUSED = {
     "keys": (
         lambda: js.evaluate(ROWS, np.zeros((2, 6)), "samples", shots=3), "want='samples' needs keys and shots"
     ),
+    "number of keys": (
+        lambda: js.evaluate(ROWS, np.zeros((2, 6)), "samples", shots=3, keys=np.zeros((3, 2), np.uint32)),
+        r"keys must have shape \(2, 2\), .*; but have shape \(3, 2\)",
+    ),
+    "real keys": (
+        lambda: js.evaluate(ROWS, np.zeros((2, 6)), "samples", shots=3, keys=np.zeros((2, 2))), "dtype float64"
+    ),
+    "no shots": (
+        lambda: js.evaluate(ROWS, np.zeros((2, 6)), "samples", shots=0, keys=np.zeros((2, 2), np.uint32)),
+        "shots must be at least 1, but 0 was given",
+    ),
+    "a row": (
+        lambda: js.evaluate(program(3, 0), np.zeros(6)), r"rows come as stack\(\[row, \.\.\.\]\).* a row by itself"
+    ),
+    "too long a row": (
+        lambda: js.evaluate(ROWS, [[0.1] * 7, [0.1] * 6]), r"but have shape \(2, 7\)"
+    ),
+}  # fmt: skip
+WRONG_TYPES = {
+    "rows": (lambda: js.evaluate([program(3, 0)], np.zeros((1, 6))), "rows come as stack.* but a list was given"),
+    "complex": (lambda: js.evaluate(ROWS, np.zeros((2, 6), complex)), "real angles in radians, but a complex128"),
+    "shots": (
+        lambda: js.evaluate(ROWS, np.zeros((2, 6)), "samples", shots=2.5, keys=np.zeros((2, 2), np.uint32)),
+        "evaluate takes shots as an integer, but 2.5 was given",
+    ),
+    "one row to stack": (lambda: js.stack(program(3, 0)), "stack takes a list of rows, but a Lowered was given"),
 }  # fmt: skip
 
 
@@ -127,6 +153,44 @@ def test_evaluate_refuses(what):
     call, sentence = REFUSED[what]
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+@pytest.mark.parametrize("what", WRONG_TYPES)
+def test_evaluate_refuses_types(what):
+    call, sentence = WRONG_TYPES[what]
+    with pytest.raises(TypeError, match=sentence):
+        call()
+
+
+def test_keys_with_a_type():
+    keys = jax.random.split(jax.random.key(3), 2)
+    sampled = [
+        js.evaluate(ROWS, np.ones((2, 6)), "samples", shots=5, keys=own)
+        for own in (keys, jax.random.key_data(keys), np.asarray(jax.random.key_data(keys)))
+    ]
+    for other in sampled[1:]:
+        np.testing.assert_array_equal(other, sampled[0])
+
+
+BLOCKS = {
+    "cpu": {2: 32, 9: 32, 10: 16, 13: 2, 14: 1, 20: 1},
+    "gpu": {2: 1024, 10: 1024, 13: 128, 19: 2, 20: 1, 24: 1},
+}
+
+
+@pytest.mark.parametrize("platform", BLOCKS)
+def test_blocks_depend_on_the_platform(platform, monkeypatch):
+    """Small for the cache of a core, large for a card: 4096 sets of 10 qubits are 256 calls or 4."""
+    monkeypatch.setattr(threads, "_platform", lambda: platform)
+    assert {n: threads.rows_of_states(n) for n in BLOCKS[platform]} == BLOCKS[platform]
+    row = program(10, 0)
+    assert len(batch.Blocks(batch.stack([row] * 300), keep=False).parts) == {"cpu": 19, "gpu": 1}[platform]
+    assert batch.rows_per_block(js.lower(ansatz(3, 0), engine="fused")) == 1
+
+
+def test_the_platform_is_that_of_the_device_in_use():
+    with jax.default_device(jax.devices("cpu")[0]):
+        assert threads.rows_of_states(10) == 16
 
 
 def test_blocks_cover_all_rows_once():

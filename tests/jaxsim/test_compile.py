@@ -72,6 +72,9 @@ REFUSED = {
     "complex": (VALUES + 0j, TypeError, "real"),
     "complex, JAX": (jnp.zeros(4, complex), TypeError, "values are real angles in radians, but a complex64"),
     "NaN": ([np.nan, 0, 0, 0], ValueError, "finite"),
+    "NaN, NumPy": (np.array([np.nan, 0, 0, 0]), ValueError, "finite"),
+    "infinity, JAX": (jnp.array([np.inf, 0, 0, 0]), ValueError, "finite"),
+    "bool": (VALUES > 0, TypeError, "values are real angles in radians, but a bool array was given"),
     "nothing": ((), ValueError, r"values must have shape \(4,\)"),
 }  # fmt: skip
 
@@ -82,6 +85,20 @@ def test_values_that_do_not_fit(what):
     f = js.compile(circuit(), OPERATOR)
     with pytest.raises(error, match=sentence):
         f(values)
+
+
+ARGUMENTS = {
+    "observable": (lambda call: call(circuit(), 3), TypeError, "observable is a PauliSum, a list of them, or None"),
+    "dtype": (lambda call: call(circuit(), Z(0), dtype="complx"), ValueError, "complex128, but 'complx' was given"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ARGUMENTS)
+@pytest.mark.parametrize("call", [js.compile, js.lower])
+def test_arguments_that_do_not_fit(call, what):
+    make, error, sentence = ARGUMENTS[what]
+    with pytest.raises(error, match=sentence):
+        make(call)
 
 
 def test_it_is_a_snapshot(expected):
@@ -211,16 +228,40 @@ def test_explain():
     for k in range(4):
         c.evolve_diagonal(T[k], cost).rx(T[4 + k], range(n))
     lines = dict(line.split(maxsplit=1) for line in js.compile(c, [Z(0), X(1)]).explain().splitlines())
-    assert lines["engine"] == "layered: 5 layers cost less than 40 steps (complex64, diff='adjoint')"
+    why = "steps between gates given by arrays are compiled for every structure"
+    assert lines["engine"] == f"layered: {why} (complex64, diff='adjoint')"
     assert lines["qubits"] == "8 (a state has 2,048 bytes)"
     assert lines["parameters"] == "8"
     assert lines["form"] == "5 layers (room for 12), 30 passes over the state"
-    assert set(lines["estimate"].split()) >= {"layered", "rotations"}
+    assert lines["estimate"].startswith("layered ")
     assert lines["observables"] == "2"
     assert "0 layers" in js.compile(Circuit(1)).explain()
     asked = js.compile(c, Z(0), engine="rotations").explain()
-    assert "rotations: asked for" in asked and "40 steps, as many passes" in asked
-    assert "fused: asked for" in js.compile(c, Z(0), engine="fused").explain()
+    assert "rotations: asked for" in asked and "40 steps and 4 gates given by arrays, as many passes" in asked
+    fused = js.compile(c, Z(0), engine="fused").explain()
+    assert "fused: asked for" in fused
+    for text in (asked, fused):
+        assert "circuits of the same structure share the compiled kernel" in text
+    assert lines["data"].endswith("circuits whose data have the same shapes share the compiled kernel")
+    # The energies, for which there is one array in all layers, count as well
+    assert int(lines["data"].split()[0].replace(",", "")) > 256 * 4
+
+
+@pytest.mark.parametrize("engine", ["rotations", "fused"])
+def test_explain_tells_of_what_runs(engine):
+    """The Clifford gates at the end of the circuit go into what is measured."""
+    circuit = js.ansatz.hardware_efficient(6, 2)
+    used = []
+    for observable in (Z(0), None):
+        text = js.compile(circuit, observable, engine=engine).explain()
+        (form,) = (line.split(maxsplit=1)[1] for line in text.splitlines() if line.startswith("form"))
+        used.append(int(form.split()[0]))
+    assert used[0] < used[1]
+    if engine == "rotations":
+        assert used == [6 + 12, 2 * (6 + 5)]  # RY RZ on a wire are one step, and the CX after them
+    free = js.Parameter("a") * js.Parameter("b")
+    text = js.compile(Circuit(1).ry(free, 0), Z(0)).explain()
+    assert "the same shapes and whose parameters are in the same expressions share" in text
 
 
 def test_explain_says_why():

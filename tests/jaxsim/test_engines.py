@@ -122,11 +122,15 @@ def test_gates_given_by_arrays_do_not_have_each_structure_compiled():
     circuits = [js.ansatz.qaoa(costs, p) for p in (1, 2, 3)]
     assert [chosen(circuit) for circuit in circuits] == ["layered"] * 3
     assert len({js.lower(circuit, Z(0)).key for circuit in circuits}) == 1
-    assert "compiled for every structure" in choose(circuits[0], keep_phase=False, exact=False).reason
+    reason = choose(circuits[0], keep_phase=False, exact=False).reason
+    assert reason == "2 layers cost less than 8 steps, compiled in and so counted 4 times"
     matrix = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0]
     assert chosen(Circuit(3).unitary(matrix, range(3))) == "rotations"  # there are no layers of it
     prepared = Circuit(8).initialize(np.eye(256)[15]).compose(js.ansatz.uccsd(8, 4))
     assert chosen(prepared) == "rotations"  # its steps are in one piece
+    state = js.mixers.dicke_state(6, 3)
+    exchanging = js.ansatz.qaoa(np.arange(64.0), 2, "xy_complete", initial_state=state)
+    assert chosen(exchanging) == "rotations"  # layers would cost 24 times as much
 
 
 def test_the_choice_does_not_depend_on_numbers_or_history():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from qiskit import QuantumCircuit
 from qiskit.quantum_info import Operator
 from scipy.stats import unitary_group
 
@@ -84,6 +85,29 @@ def test_random_circuits_are_qiskits(num_wires, random_circuit):
         np.testing.assert_allclose(got, Operator(random.qiskit()).data[:, 0], atol=1e-11)
 
 
+@pytest.mark.parametrize("num_wires", range(2, 6))
+def test_constant_matrices_on_two_wires_are_qiskits(num_wires, random_circuit):
+    """Also on one, and on one under a control, among gates that have layers of their own."""
+    for seed in range(12):
+        random = random_circuit(seed, num_wires, 16, names=("unitary", "ecr", "cu", "cx", "ry", "rzz", "t"))
+        random.gates = [g for g in random.gates if g.name != "unitary" or len(g.wires) < 3]
+        circuit = random.circuit()
+        psi = np.eye(2**num_wires, dtype=complex)[0]
+        got = run(layers_of(circuit), [], circuit.operands, psi)
+        np.testing.assert_allclose(got, Operator(random.qiskit()).data[:, 0], atol=1e-11)
+
+
+def test_cu_with_open_angles_is_qiskits():
+    values = np.array([0.3, -0.8, 1.1, 0.4])
+    circuit = Circuit(2).h([0, 1]).cu(*ParameterVector("a", 4), 1, 0).ry(0.2, [0, 1])
+    truth = QuantumCircuit(2)
+    truth.h([0, 1])
+    truth.cu(*values, 1, 0)
+    truth.ry(0.2, [0, 1])
+    got = run(layers_of(circuit), values, (), np.eye(4, dtype=complex)[0])
+    np.testing.assert_allclose(got, Operator(truth).data[:, 0], atol=1e-12)
+
+
 LAYERS = {
     "chain": (lambda: ansatz.hardware_efficient(10, 4), 4),
     "ring": (lambda: ansatz.hardware_efficient(10, 4, pattern="ring"), 4),
@@ -94,6 +118,11 @@ LAYERS = {
     "cz all pairs": (lambda: ansatz.hardware_efficient(10, 4, entangler="cz", pattern="full"), 4),
     "swaps": (lambda: Circuit(4).h(range(4)).swap(0, 1).cx(1, 2).swap(2, 3).x(1).cx(3, 0), 1),
     "iswap": (lambda: Circuit(2).ry(0.1, range(2)).iswap(0, 1).ry(0.2, range(2)), 2),
+    "ecr": (lambda: Circuit(2).ry(0.1, range(2)).ecr(0, 1).ry(0.2, range(2)), 2),
+    "ecr alone": (lambda: Circuit(2).ecr(0, 1), 1),
+    "cu": (lambda: Circuit(2).cu(*ParameterVector("a", 4), 0, 1), 3),
+    "cswap": (lambda: Circuit(3).ry(0.1, range(3)).cswap(0, 1, 2).ry(0.2, range(3)), 7),
+    "xx + yy": (lambda: Circuit(2).ry(0.1, range(2)).xx_plus_yy(Parameter("a"), 0.2, 0, 1), 5),
     "mcx of 9": (lambda: Circuit(10).mcx(range(9), 9), 2),
     "mcp of 9": (lambda: Circuit(10).mcp(0.3, range(9), 9), 1),
     "toffoli": (lambda: Circuit(3).ccx(0, 1, 2), 2),

@@ -113,6 +113,18 @@ def test_random_circuits(num_wires, random_circuit):
         assert abs(np.trace(loose.conj().T @ truth)) == pytest.approx(2**num_wires, abs=1e-10)
 
 
+@pytest.mark.parametrize("num_wires", range(2, 6))
+def test_constant_matrices_on_two_wires(num_wires, random_circuit):
+    """Also on one, and on one under a control; all of them are steps."""
+    for seed in range(8):
+        random = random_circuit(seed, num_wires, 16, names=("unitary", "ecr", "cu", "cx", "ry", "rzz", "t"))
+        random.gates = [g for g in random.gates if g.name != "unitary" or len(g.wires) < 3]
+        lowering = lowered(random.circuit())
+        assert all(isinstance(item, Steps) for item in lowering.items)
+        truth = Operator(random.qiskit()).data
+        np.testing.assert_allclose(matrix(lowering, NOTHING, num_wires), truth, atol=1e-11)
+
+
 def test_expressions_become_affine_angles_and_atoms():
     a, b = Parameter("a"), Parameter("b")
     circuit = Circuit(1).rx(2 * a - b + 0.3, 0).rz(a + np.sin(b) - 1, 0).ry(a * b, 0)

@@ -51,6 +51,17 @@ def test_any_argument_may_be_that_of_each_row(batched):
         np.testing.assert_array_equal(taken, expected)
 
 
+def test_derivatives_in_many_directions():
+    """Then there are rows of tangents, but not of what they belong to."""
+    array, step = jnp.asarray(STACK[0, 0]), jnp.int32(1)
+    jacobian = jax.jacfwd(lambda a: with_entry_at(2 * a, entry_at(a, step) ** 2, step + 1))(array)
+    expected = 2 * np.eye(20).reshape(5, 4, 5, 4)
+    expected[2] = 0
+    for k in range(4):
+        expected[2, k, 1, k] = 2 * STACK[0, 0, 1, k]
+    np.testing.assert_array_equal(jacobian, expected)
+
+
 def test_rows_at_one_step_are_sliced_and_not_gathered():
     text = str(jax.make_jaxpr(jax.vmap(entry_at, (0, None)))(STACK[0], jnp.int32(1)))
     assert "dynamic_slice" in text
