@@ -63,8 +63,8 @@ from ensembles.rules import rprop as rprop
 from ensembles.rules import sgd as sgd
 from ensembles.rules import spsa as spsa
 from ensembles.rules import yogi as yogi
+from ensembles.run_handle import RunHandle as RunHandle
 from ensembles.run_update import RunUpdate as RunUpdate
-from ensembles.runs import RunHandle as RunHandle
 from ensembles.sampling import EnsembleSamples as EnsembleSamples
 from ensembles.sampling import Outcome as Outcome
 from ensembles.sampling import ProgramSamples as ProgramSamples

@@ -14,8 +14,9 @@ import io
 import json
 import os
 import platform
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,14 @@ import numpy as np
 
 import jaxsim
 from ensembles.checkpoint_error import CheckpointError
+from ensembles.file_lock import lock
 
 __all__ = ["Checkpoint"]
 
 _MAGIC = b"ensembles checkpoint\n"
 _FORMAT = 1
 _FILE = "programs.checkpoint"
+_LOCK = "run.lock"
 
 _SHARE_OF_TIME = 0.05
 """Saving takes no more of the time than this: a large run is saved less often."""
@@ -53,22 +56,39 @@ class Checkpoint:
     fingerprint = bytes(16)
 
     def __init__(self, directory: str | os.PathLike[str], seconds: float, calls: int | None) -> None:
-        self.directory = Path(directory)
-        self.path = self.directory / _FILE
         self._seconds, self._calls = seconds, calls
         self._pause, self._last_time, self._last_calls = seconds, time.monotonic(), 0
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            for left in self.path.parent.glob(f".{_FILE}.*"):
-                left.unlink()
-            trial = self._beside()
-            trial.write_bytes(b"")
-            trial.unlink()
+            self.directory = Path(directory).expanduser()
+            self.path = self.directory / _FILE
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.directory):
+                pass
+        except (OSError, RuntimeError) as error:  # RuntimeError: no home directory
+            raise _unwritable(directory, error) from error
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other runs out of the directory, until the end of the block.
+
+        Raises:
+            CheckpointError: another run is there already, or the directory cannot be written any more.
+        """
+        try:
+            file = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise CheckpointError(
-                f"checkpoint_dir: {os.fspath(directory)!r} cannot be written: {error.strerror or error}. Give a "
-                "directory that can."
-            ) from error
+            raise _unwritable(self.directory, error) from error
+        try:
+            lock(
+                file,
+                f"The directory {self.directory} is in use by another run; wait for it, or give another "
+                "checkpoint_dir.",
+            )
+            for left in self.directory.glob(f".{_FILE}.*"):
+                left.unlink()
+            yield
+        finally:
+            os.close(file)
 
     def _beside(self) -> Path:
         return self.path.with_name(f".{_FILE}.{os.getpid()}")
@@ -102,9 +122,11 @@ class Checkpoint:
                 os.fsync(file.fileno())
             os.replace(trial, self.path)
             _sync_directory(self.path.parent)
-        except OSError as error:
+        except BaseException as error:
             with contextlib.suppress(OSError):
                 trial.unlink()
+            if not isinstance(error, OSError):
+                raise
             raise CheckpointError(
                 f"The checkpoint {self.path} cannot be written: {error.strerror or error}. The one before is kept."
             ) from error
@@ -169,6 +191,13 @@ class Checkpoint:
                 f"The checkpoint {self.path} is of another ensemble or seed: names, programs, steps, starting points "
                 f"and the seed must be the same. {advice}"
             )
+
+
+def _unwritable(directory: str | os.PathLike[str], error: Exception) -> CheckpointError:
+    reason = getattr(error, "strerror", None) or error
+    return CheckpointError(
+        f"checkpoint_dir: {os.fspath(directory)!r} cannot be written: {reason}. Give a directory that can."
+    )
 
 
 def _surroundings() -> dict[str, Any]:

@@ -39,6 +39,8 @@ class Outcome(NamedTuple):
     final_parameters: Any
     failed_value: float | None
     seconds: float
+    error: Exception | None = None
+    """What its call raised, if that is why it failed."""
 
 
 class Counts(NamedTuple):
@@ -80,6 +82,7 @@ class CompiledRun:
         ended: (programs,) bool.
         steps, latest, best: (programs,) updates made; the latest loss and the lowest, NaN before there is one.
         seconds: (programs,) each one's share of the time of its calls, by evaluations.
+        errors: what the calls of programs raised, by program.
         counts: what has happened.
         interrupted: whether the run was ended before all programs had.
     """
@@ -114,6 +117,7 @@ class CompiledRun:
         self.latest = np.full(len(rows), np.nan)
         self.best = np.full(len(rows), np.nan)
         self.seconds = np.zeros(len(rows))
+        self.errors: dict[int, Exception] = {}
         self.counts = Counts()
         self.interrupted = False
 
@@ -147,15 +151,21 @@ class CompiledRun:
         counts = self.counts
         self.counts = counts._replace(
             flushes=counts.flushes + 1,
-            calls=counts.calls + len(calls),
-            blocks=counts.blocks + len(pieces),
-            rows=counts.rows + len(flush),
-            padded_rows=counts.padded_rows + sum(piece.size for piece in pieces) - len(flush),
             largest_call=max(counts.largest_call, *(len(programs) for _, programs in calls)),
         )
+        self._count(len(calls), pieces)
         for wave in self._waves(pieces):
             if not self.interrupted:
                 self._run_blocks(wave)
+
+    def _count(self, calls: int, pieces: Sequence[_Piece]) -> None:
+        counts, rows = self.counts, sum(len(piece.places) for piece in pieces)
+        self.counts = counts._replace(
+            calls=counts.calls + calls,
+            blocks=counts.blocks + len(pieces),
+            rows=counts.rows + rows,
+            padded_rows=counts.padded_rows + sum(piece.size for piece in pieces) - rows,
+        )
 
     def _pieces(self, number: int, programs: list[int], line: bool) -> list[_Piece]:
         """The blocks of a call."""
@@ -197,6 +207,7 @@ class CompiledRun:
         """
         sent: list[Future] = []
         blocks: list[tuple[_Piece, Any, Any]] = []
+        broken: list[tuple[Sequence[_Piece], Exception]] = []
         begun = time.perf_counter()
         try:
             blocks = [(piece, *piece.store.block(piece.places, piece.size)) for piece in pieces]
@@ -208,15 +219,20 @@ class CompiledRun:
             )
         except KeyboardInterrupt:
             self.interrupted = True
+        except Exception as error:  # of one of them
+            broken.append((pieces, error))
         waited, before = 0.0, self.steps + self.ended
         pending = deque(zip(blocks, sent, strict=False))
         while pending:
             try:
                 (piece, rows, carry), future = pending[0]
                 if not (self.interrupted and future.cancel()):
-                    after, losses = jax.block_until_ready(future.result())
+                    answer = _answer(future)
                     waited += time.perf_counter() - begun
-                    self._take_in(piece, rows, carry, after, losses)
+                    if isinstance(answer, Exception):
+                        broken.append(([piece], answer))
+                    else:
+                        self._take_in(piece, rows, carry, *answer)
                     begun = time.perf_counter()
                 pending.popleft()
                 self.interrupted = self.interrupted or self._late()
@@ -225,6 +241,26 @@ class CompiledRun:
         made = self.steps + self.ended - before
         self.seconds += waited * made / max(int(made.sum()), 1)
         self.counts = self.counts._replace(call_seconds=self.counts.call_seconds + waited)
+        for together, error in broken:
+            self._apart(together, error)
+
+    def _apart(self, pieces: Sequence[_Piece], error: Exception) -> None:
+        """What fails for one must not fail for its company: each block again, then each row, in the same kernel.
+
+        A row that fails alone is out, with the error. Its state stays as it was, so a resumed run tries it again.
+        """
+        first = pieces[0]
+        if len(pieces) == len(first.places) == 1:
+            program = first.store.group.programs[first.places[0]]
+            self.errors[program], self.ended[program] = error, True
+            self.report(int(self.steps.sum()), int(self.ended.sum()), self.counts.calls)
+            return
+        rows = [first._replace(places=(place,), least=min(first.least, 1)) for place in first.places]
+        for piece in pieces if len(pieces) > 1 else rows:
+            if not self.interrupted:
+                self._count(1, [piece])
+                self._run_blocks([piece])
+                self._make_room(self.limit)
 
     def _budget(self, piece: _Piece) -> np.int32:
         most = piece.store.group.steps_per_call
@@ -274,9 +310,9 @@ class CompiledRun:
     def _outcome(self, program: int, carry: Carry, trained: Any) -> Outcome:
         steps = max(int(carry.step), 0)
         failed, converged = bool(carry.failed), bool(carry.converged)
-        losses = self.history(program, steps + failed)
-        status = "failed" if failed else "converged" if converged else "completed"
-        status = "cancelled" if carry.active else status
+        losses, error = self.history(program, steps + failed), self.errors.get(program)
+        status = "failed" if failed or error else "converged" if converged else "completed"
+        status = "cancelled" if carry.active and error is None else status
         started = carry.step >= 0
         ended_well = status in ("completed", "converged")
         return Outcome(
@@ -290,13 +326,14 @@ class CompiledRun:
             final_parameters=_own(carry.parameters, trained) if started else None,
             failed_value=float(losses[steps]) if failed else None,
             seconds=float(self.seconds[program]),
+            error=error,
         )
 
     # checkpoints ----------------------------------------------------------------------------------------------
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """All that a run needs to go on, as arrays."""
-        arrays: dict[str, np.ndarray] = {}
+        arrays: dict[str, np.ndarray] = {"seconds": self.seconds.copy()}
         for number, store in enumerate(self.stores):
             carry = store.up_to_date()
             for k, leaf in enumerate(jax.tree.leaves(carry)):
@@ -308,6 +345,7 @@ class CompiledRun:
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Goes back to a snapshot; to be called before `run`."""
+        self.seconds += arrays.get("seconds", 0.0)  # older ones have none
         for number, store in enumerate(self.stores):
             leaves, tree = jax.tree.flatten(store.carry)
             saved = [arrays[f"group{number}/carry{k}"].copy() for k in range(len(leaves))]
@@ -321,6 +359,14 @@ class CompiledRun:
                 self.ended[program] = not carry.active[place]
                 if np.isfinite(carry.best_value[place]):
                     self.best[program] = carry.best_value[place]
+
+
+def _answer(future: Future) -> Any:
+    """What a block gave, or what it raised."""
+    try:
+        return jax.block_until_ready(future.result())
+    except Exception as error:
+        return error
 
 
 def _own(parameters: Any, trained: Any) -> Any:

@@ -6,7 +6,7 @@ import inspect
 import numbers
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,15 +14,17 @@ import jax
 import numpy as np
 
 from ensembles import names
-from ensembles.checkpoint import Checkpoint
 from ensembles.config import BatchConfig
 from ensembles.hosted_program import HostedProgram
+from ensembles.loss_checks import check_hostings, check_rows
+from ensembles.options import run_options
 from ensembles.planner import Plan, make_plan, with_hosted
 from ensembles.program import Program, Row
-from ensembles.progress import progress_enabled
+from ensembles.programs.arguments import refuse_unknown
 from ensembles.result import EnsembleError, EnsembleResult
+from ensembles.run_handle import RunHandle
 from ensembles.run_update import RunUpdate
-from ensembles.runs import EnsembleRun, RunHandle, RunOptions
+from ensembles.runs import EnsembleRun, RunOptions
 from ensembles.sampling import EnsembleSamples, sample
 from ensembles.subjects import CircuitSubject, Hosting, LossSubject
 
@@ -64,6 +66,11 @@ class ProgramEnsemble:
             raise TypeError(
                 f"ProgramEnsemble takes a mapping or a sequence of programs, but a {type(programs).__name__} was given."
             )
+        if isinstance(programs, set | frozenset):
+            raise TypeError(
+                "ProgramEnsemble: a set was given, whose order changes from process to process, but programs without "
+                "names are named by position; give a list, or a mapping from names to programs."
+            )
         pairs = list(programs.items()) if isinstance(programs, Mapping) else list(enumerate(programs))
         if not pairs:
             raise ValueError("ProgramEnsemble needs at least one program, but none was given.")
@@ -97,6 +104,10 @@ class ProgramEnsemble:
 
     def __repr__(self) -> str:
         return f"ProgramEnsemble({len(self)} programs)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A run under way, and its lock, are this object's alone.
+        return (type(self), (self._programs,))
 
     def plan(self, batch_config: BatchConfig | None = None) -> Plan:
         """What `run` will do: groups, calls, rows, padding, compilations, bytes. Runs nothing.
@@ -141,7 +152,8 @@ class ProgramEnsemble:
                 variable ENSEMBLES_PROGRESS is 0.
             max_seconds: ends the run after this time, when the calls in flight are done, and returns what there is;
                 programs that were not finished have the status "cancelled".
-            callback: a function of a `RunUpdate`, called between flushes of compiled programs. StopIteration from it
+            callback: a function of a `RunUpdate`, called between flushes of compiled programs, of which there must be
+                one at least. StopIteration from it
                 ends the run as Ctrl-C does; any other exception is raised by `run`.
             callback_steps: most steps that a program makes between two calls of the callback, 1 to 64; None: as many
                 as a compiled call makes. Changes no result.
@@ -203,7 +215,7 @@ class ProgramEnsemble:
 
         Callbacks are called in another thread.
 
-        Python waits for a run that nobody joins before it exits.
+        Join it: a run that is still going on when the script ends is cancelled, with a warning, and saved as always.
 
         Example:
             >>> from ensembles import VQE, ProgramEnsemble, scipy_minimize
@@ -214,9 +226,8 @@ class ProgramEnsemble:
             >>> handle.join()[0].evaluations
             9
         """
-        unknown = set(options) - set(inspect.signature(run_options).parameters)
-        if unknown:
-            raise TypeError(f"start: {min(unknown)!r} is no argument of start; arguments are those of run.")
+        known = ["batch_config", "seed", "on_error", *inspect.signature(run_options).parameters]
+        refuse_unknown("start", options, known)
         run = self._prepared(batch_config, seed, on_error, partial(run_options, **options))
 
         def execute() -> EnsembleResult:
@@ -240,6 +251,11 @@ class ProgramEnsemble:
         if on_error not in ("raise", "collect"):
             raise ValueError(f"run: on_error must be 'raise' or 'collect', but {on_error!r} was given.")
         checked = options()
+        if checked.callback is not None and all(program.hosted for program in self._programs.values()):
+            raise ValueError(
+                "run: a callback is called between flushes of compiled programs, but all programs here are ordinary "
+                "Python, so it would never be; leave it out, and watch them from their own `run`."
+            )
         with self._lock:
             if self._running:
                 raise RuntimeError("run: this ensemble is running already; wait for it, or make another one.")
@@ -260,64 +276,11 @@ class ProgramEnsemble:
             compiled = [(name, program) for name, program in self._programs.items() if not program.hosted]
             rows = [program.row(name) for name, program in compiled]
             hostings = [program.hosting() for program in self._programs.values() if program.hosted]
-            _check_losses(compiled, rows)
+            check_rows(compiled, rows)
             hosted = [(name, program) for name, program in self._programs.items() if program.hosted]
-            _check_hosted_losses(hosted, hostings)
+            check_hostings(hosted, hostings)
             self._rows = rows, hostings
         return self._rows
-
-
-def run_options(
-    progress: bool | None = None,
-    max_seconds: Any = None,
-    callback: Any = None,
-    callback_steps: Any = None,
-    checkpoint_dir: Any = None,
-    checkpoint_seconds: Any = 10.0,
-    checkpoint_calls: Any = None,
-) -> RunOptions:
-    """What `run` was asked for, checked.
-
-    Raises:
-        TypeError, ValueError: as `ProgramEnsemble.run`.
-        CheckpointError: a directory that cannot be written.
-    """
-    show = progress_enabled(progress)
-    if max_seconds is not None:
-        _check_positive("max_seconds", max_seconds)
-    if callback is not None and not callable(callback):
-        raise TypeError(f"run: callback is a function of a RunUpdate, but {callback!r} was given.")
-    if callback_steps is not None:
-        _check_count("callback_steps", callback_steps)
-        if callback is None:
-            raise ValueError(
-                f"run: callback_steps={callback_steps} was given without a callback; give one, or neither."
-            )
-    _check_positive("checkpoint_seconds", checkpoint_seconds)
-    if checkpoint_calls is not None:
-        _check_count("checkpoint_calls", checkpoint_calls)
-    checkpoint = None
-    if checkpoint_dir is not None:
-        if not isinstance(checkpoint_dir, str | os.PathLike):
-            raise TypeError(f"run: checkpoint_dir is a path, but {checkpoint_dir!r} was given.")
-        if not os.fspath(checkpoint_dir):
-            raise ValueError("run: checkpoint_dir is empty; give a directory, or None for no checkpoints.")
-        checkpoint = Checkpoint(checkpoint_dir, float(checkpoint_seconds), checkpoint_calls)
-    return RunOptions(show, max_seconds, callback, callback_steps, checkpoint)
-
-
-def _check_positive(name: str, value: Any) -> None:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-        raise TypeError(f"run: {name} is a number of seconds, but {value!r} was given.")
-    if not float(value) > 0:
-        raise ValueError(f"run: {name} must be above 0, but {value!r} was given.")
-
-
-def _check_count(name: str, value: Any) -> None:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"run: {name} is an integer, but {value!r} was given.")
-    if value < 1:
-        raise ValueError(f"run: {name} must be at least 1, but {value} was given.")
 
 
 def _raised(result: EnsembleResult, on_error: str) -> EnsembleResult:
@@ -353,54 +316,6 @@ def _root_key(seed: Any) -> np.ndarray:
     if not 0 <= int(seed) < 2**64:
         raise ValueError(f"run: seed must be from 0 to 2**64 - 1, but {seed} was given.")
     return np.array([int(seed) >> 32, int(seed) & 0xFFFFFFFF], np.uint32)
-
-
-def _check_losses(programs: Sequence[tuple[Any, Program]], rows: Sequence[Row]) -> None:
-    """Refuses losses that are no real scalars; one abstract evaluation for each merge key."""
-    seen = set()
-    for (name, program), row in zip(programs, rows, strict=True):
-        if row.key in seen:
-            continue
-        seen.add(row.key)
-        _check_loss(name, program, row.loss.value, row.parameters, row.data)
-
-
-def _check_loss(name: Any, program: Program, loss: Any, parameters: Any, data: Any) -> None:
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    returned: list[Any] = []
-
-    def watched(*arguments: Any) -> Any:
-        returned.append(loss(*arguments))
-        return returned[-1]
-
-    try:
-        value = jax.eval_shape(watched, parameters, data, key)
-    except Exception as error:
-        raise ValueError(
-            f"The loss of program {names.display_name(name)!r} ({program.describe()}) cannot be evaluated: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
-    if shape != () or dtype is None or not np.issubdtype(dtype, np.floating):
-        raise ValueError(
-            f"The loss of program {names.display_name(name)!r} ({program.describe()}) must return a real "
-            f"scalar, but returns {value}."
-        )
-    if isinstance(returned[-1], float):
-        raise ValueError(
-            f"The loss of program {names.display_name(name)!r} ({program.describe()}) must return a JAX value, but "
-            f"returns the Python number {returned[-1]!r}, which does not depend on the parameters."
-        )
-
-
-def _check_hosted_losses(programs: Sequence[tuple[Any, Program]], hostings: Sequence[Hosting]) -> None:
-    """The same for losses that hosted optimisers minimise."""
-    seen = set()
-    for (name, program), hosting in zip(programs, hostings, strict=True):
-        if isinstance(hosting.subject, LossSubject) and hosting.subject.key not in seen:
-            seen.add(hosting.subject.key)
-            start = hosting.subject.parameters(np.zeros(hosting.subject.num_parameters))
-            _check_loss(name, program, program.loss, start, hosting.subject.row)
 
 
 def _check_precision(programs: Iterable[Any], parameters: Iterable[Any]) -> None:

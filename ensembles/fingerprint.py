@@ -1,8 +1,9 @@
 """Which ensemble a checkpoint is of: 16 bytes, the same in every process for the same ensemble and seed.
 
-Arrays enter with their bytes. Functions (losses, schedules, optax transformations) enter as what they do: their code,
-what they close over, defaults, attributes, and the numbers, circuits and functions of their module that they name.
-Addresses never do, nor the order of sets.
+Arrays enter with their bytes. Losses of a user's own, schedules and optax transformations enter as the program that
+JAX makes of them, in which everything is that they have caught from around them. What Python does while that runs
+(callbacks) is not in there, so functions enter by their code, too: with what they close over, defaults, attributes, and
+the numbers, circuits and functions of their module that they name. Addresses never do, nor the order of sets.
 """
 
 from __future__ import annotations
@@ -19,11 +20,15 @@ from typing import Any
 import jax
 import numpy as np
 
+from ensembles.advance import advance, first_carry
+from ensembles.energy_loss import Energy
 from ensembles.names import Name, name_words
 from ensembles.optimizers import Identity
 from ensembles.program import Program, Row
+from ensembles.sampled_loss import SampledEnergy
 from ensembles.subjects import Hosting
 from jaxsim import Circuit, PauliSum
+from jaxsim.parameters import to_json
 
 __all__ = ["described", "fingerprint"]
 
@@ -55,7 +60,8 @@ def fingerprint(
     for row in rows:
         key = row.key
         if key not in texts:
-            texts[key] = _stable(key) + described((row.loss, row.optimizer.static))
+            functions = described((row.loss, row.optimizer.static))
+            texts[key] = _stable(key) + _coefficients(row) + functions + _traced(row, root)
         digest.update(texts[key])
         _enter_arrays(digest, jax.tree.leaves(row))
     for hosting in hostings:
@@ -65,6 +71,26 @@ def fingerprint(
         if hosting.initial is not None:
             _enter_arrays(digest, jax.tree.leaves(hosting.initial))
     return digest.digest()
+
+
+def _coefficients(row: Row) -> bytes:
+    """Those inside of a circuit's expressions, of which a key prints six digits."""
+    parts = jax.tree.leaves(row.data, is_leaf=lambda part: hasattr(part, "atoms"))
+    return repr([to_json(atom) for part in parts for atom in getattr(part, "atoms", ())]).encode()
+
+
+_OUR_OWN = (Energy, SampledEnergy)
+"""Losses that are data through and through."""
+
+
+def _traced(row: Row, root: np.ndarray) -> bytes:
+    """What a row's loss and update rule compile to; nothing where both are ours, because then the key says it all."""
+    given = any(isinstance(value, Identity) for _, value in row.optimizer.static)
+    if type(row.loss.value) in _OUR_OWN and not given:
+        return b""
+    alone = jax.tree.map(lambda leaf: np.asarray(leaf)[None], row)
+    text = advance.lower(alone, first_carry([row], root), np.int32(1), np.int32(1)).as_text()
+    return hashlib.blake2b(text.encode(), digest_size=32).digest()
 
 
 def _enter_arrays(digest: Any, leaves: Iterable[Any]) -> None:

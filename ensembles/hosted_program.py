@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import numpy as np
 
 import jaxsim
-from ensembles.program import Program, check_run
+from ensembles.program import Program, check_run, engine_reason
+from ensembles.programs.arguments import start_vector
 from ensembles.subjects import CircuitSubject, Hosting
 
 __all__ = ["HostedProgram"]
@@ -91,8 +91,8 @@ class HostedProgram(Program):
         self._lowered = row
         self.initial_parameters = None
         if initial_parameters is not None:
-            given = jaxsim.bind_values(template.parameters, initial_parameters)
-            self.initial_parameters = np.array([given[p] for p in template.parameters], row.real_dtype)
+            given = start_vector(self.kind, template.parameters, initial_parameters, row.real_dtype)
+            self.initial_parameters = given
 
     def hosting(self) -> Hosting:
         subject = None
@@ -109,6 +109,9 @@ class HostedProgram(Program):
         lowered = self._lowered
         size = f"{lowered.num_wires} qubits, {int(lowered.num_parameters)} parameters"
         return f"{name} {size}, engine {lowered.engine!r}"
+
+    def reason(self) -> str:
+        return "" if self.circuit is None else engine_reason(self.circuit, self._engine, self._lowered)
 
     def state_bytes(self) -> int:
         return 6 * self._lowered.dtype.itemsize * 2**self._lowered.num_wires

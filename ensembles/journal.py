@@ -25,14 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from ensembles.checkpoint_error import CheckpointError
-from ensembles.records import Entry, framed, header, read_answer, read_question, scanned
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks
-    fcntl = None
+from ensembles.file_lock import lock
+from ensembles.records import Entry, check_header, framed, header, read_answer, read_question, scanned
 
 __all__ = ["Journal", "Replay"]
+
+_MOST_OF_A_HEADER = 4096
 
 
 class Journal:
@@ -43,6 +41,22 @@ class Journal:
         self._unwritten: list[bytes] = []
         self._written = end
         self._lock = threading.Lock()
+
+    @staticmethod
+    def check(path: str | os.PathLike[str], fingerprint: bytes) -> None:
+        """Refuses a journal that `open` would refuse for its header; touches nothing.
+
+        Raises:
+            CheckpointError: a file that cannot be read, that is no journal or one of another ensemble or version.
+        """
+        path = Path(path)
+        try:
+            with path.open("rb") as file:
+                check_header(path, file.read(_MOST_OF_A_HEADER), fingerprint)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise CheckpointError(f"The journal {path} cannot be read: {error.strerror or error}.") from error
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], fingerprint: bytes) -> Journal:
@@ -76,7 +90,9 @@ class Journal:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-            _lock(path, file)
+            lock(
+                file, f"The journal {path} is in use by another run; wait for it, or give another directory."
+            )
             end, offsets = scanned(path, file, fingerprint)
             os.ftruncate(file, end)
             journal = cls(path, file, end, offsets)
@@ -198,17 +214,3 @@ class Replay:
             self._next += 1
         self._next += 1
         return self._next - 1, None
-
-
-def _lock(path: Path, file: int) -> None:
-    """Keeps other runs out for as long as the file is open."""
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise CheckpointError(
-            f"The journal {path} is in use by another run; wait for it, or give another directory."
-        ) from None
-    except OSError:  # a file system without locks
-        return

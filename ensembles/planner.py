@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Group", "Plan", "group_programs", "make_plan", "with_hosted"]
 
+_REASONS = 6
+"""How many reasons are shown."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -43,6 +46,7 @@ class Group:
         row_bytes: bytes of one row's arrays.
         state_bytes: bytes of the states that one row's evaluation keeps.
         optimizer: the update rule.
+        reason: why the first of them runs in the engine that its description names; empty without a circuit.
         hosted: whether they are ordinary Python, run by the hosted driver.
         steps_per_call: most evaluations that a call makes for a row: fewer for large states, so that a run can be
             ended, watched and saved in between.
@@ -58,6 +62,7 @@ class Group:
     row_bytes: int
     state_bytes: int
     optimizer: str
+    reason: str = ""
     hosted: bool = False
     steps_per_call: int = STEPS_PER_CALL
     steps: tuple[int, ...] = ()
@@ -178,7 +183,7 @@ class Plan:
             f"{counted(self.programs, 'program')} in {counted(len(self.groups), 'group')}, "
             f"{counted(self.lanes, 'lane')}, {mode}"
         )
-        warnings = [f"note: {warning}" for warning in self.warnings]
+        warnings = [*self._reasons(), *(f"note: {warning}" for warning in self.warnings)]
         if self.hosted == self.programs:
             return [size, self._hosted_note(), *warnings]
         summary = (
@@ -189,6 +194,12 @@ class Plan:
             f"{counted(self.compilations, 'compilation')}, at most {self.call_bytes / 2**20:.1f} MiB at a time"
         )
         return [summary, *([self._hosted_note()] if self.hosted else []), *warnings]
+
+    def _reasons(self) -> list[str]:
+        """Why groups run in their engines, a line for each of the first that differ."""
+        lines = list(dict.fromkeys(f"{g.description}: {g.reason}" for g in self.groups if g.reason))
+        more = len(lines) - _REASONS
+        return lines[:_REASONS] + ([f"({more} more are in plan.groups[k].reason)"] if more > 0 else [])
 
     def _hosted_note(self) -> str:
         groups = sum(group.hosted for group in self.groups)
@@ -229,7 +240,7 @@ def make_plan(programs: Mapping[Any, Program], rows: Sequence[Row], config: Batc
     flushes = calls = blocks = total = padding = largest = most_bytes = 0
     kernels: set[tuple[int, int]] = set()
     limit = config.resolved_memory_limit()
-    steps = [program.steps for program in list_of_programs]
+    steps = [int(row.steps) for row in rows]
     for flush in planned_flushes(described, groups, names, steps, config):
         flushes += 1
         for call in flush:
@@ -252,7 +263,7 @@ def make_plan(programs: Mapping[Any, Program], rows: Sequence[Row], config: Batc
         padded_rows=padding,
         largest_call=largest,
         compilations=len(kernels),
-        evaluations=sum(program.steps + 1 for program in list_of_programs),
+        evaluations=sum(steps) + len(steps),
         call_bytes=most_bytes,
         warnings=tuple(_warnings(rows, members, described)),
         steps_per_call=max((group.steps_per_call for group in described), default=STEPS_PER_CALL),
@@ -312,6 +323,7 @@ def _hosted_group(
         row_bytes=sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(subject.row)),
         state_bytes=subject.state_bytes,
         optimizer=" or ".join(how) if len(how) < 3 else f"{len(how)} hosted optimisers",
+        reason=programs[0].reason(),
         hosted=True,
     )
 
@@ -340,8 +352,9 @@ def _group(
         row_bytes=sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(row)),
         state_bytes=state_bytes,
         optimizer=row.optimizer.kind,
+        reason=program.reason(),
         steps_per_call=steps_per_call(row.rows_per_block * state_bytes),
-        steps=tuple(own.steps for own in programs),
+        steps=tuple(int(own.steps) for own in rows),
         lengths=tuple(own.length for own in rows),
     )
 

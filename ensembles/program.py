@@ -25,8 +25,9 @@ from ensembles.hosted_optimizers import HostedOptimizer
 from ensembles.optimizers import Identity, Optimizer, as_optimizer, check_loss
 from ensembles.stopping import EarlyStopping, Stopping, as_stopping
 from ensembles.subjects import GENERIC_ROWS_PER_BLOCK, Hosting, LossSubject
+from jaxsim.batch import choice
 
-__all__ = ["Program", "Row", "check_run"]
+__all__ = ["NOT_ORDINARY", "Program", "Row", "check_run", "engine_reason"]
 
 _MOST_STEPS = 2**31 - 2  # steps + 1 evaluations are counted in int32
 
@@ -130,8 +131,10 @@ class Program:
             )
         self.loss = loss
         self.initial_parameters = jax.tree.map(_real_leaf, initial_parameters)
-        if not jax.tree.leaves(self.initial_parameters):
-            raise ValueError(f"{self.kind}: initial_parameters holds no array to optimise.")
+        if not sum(leaf.size for leaf in jax.tree.leaves(self.initial_parameters)):
+            raise ValueError(
+                f"{self.kind}: initial_parameters holds no array to optimise, or empty ones only."
+            )
         self.data = jax.tree.map(_data_leaf, data)
         self._set_training(optimizer, steps, stopping)
 
@@ -223,6 +226,10 @@ class Program:
         """What a group of such programs is, for the plan."""
         return f"{self.kind} {getattr(self.loss, '__name__', 'loss')}"
 
+    def reason(self) -> str:
+        """Why its circuit runs in the engine that it does, for the plan; empty without a circuit of its own."""
+        return ""
+
     def state_bytes(self) -> int:
         """Bytes of the states that one evaluation keeps, for the memory limit; 0 if unknown."""
         return 0
@@ -248,6 +255,20 @@ class Program:
         return f"{self.describe()} ({how})"
 
 
+def engine_reason(circuit: jaxsim.Circuit, asked: str, lowered: jaxsim.Lowered) -> str:
+    """Why a circuit runs in an engine.
+
+    Args:
+        circuit: the circuit.
+        asked: the argument `engine`.
+        lowered: what it became.
+    """
+    if asked != "auto":
+        return f"asked for by engine={asked!r}"
+    found = choice(circuit)
+    return found.reason if found.engine == lowered.engine else ""
+
+
 def check_run(kind: type[Program]) -> None:
     """Refuses classes whose `run` could not be run, before anything is.
 
@@ -257,7 +278,7 @@ def check_run(kind: type[Program]) -> None:
     run, name = kind.run, kind.__name__
     if run is Program.run or not callable(run):
         raise TypeError(f"{name}: write a method run(self, evaluate), which is what the program does.")
-    for is_one, what in _NOT_ORDINARY.items():
+    for is_one, what in NOT_ORDINARY.items():
         if is_one(run):
             raise TypeError(
                 f"{name}: run must be an ordinary method that calls evaluate and waits, but it is {what}."
@@ -271,11 +292,12 @@ def check_run(kind: type[Program]) -> None:
         ) from None
 
 
-_NOT_ORDINARY: dict[Callable[[Any], bool], str] = {
+NOT_ORDINARY: dict[Callable[[Any], bool], str] = {
     inspect.iscoroutinefunction: "a coroutine (async def)",
     inspect.isgeneratorfunction: "a generator (it has a yield)",
     inspect.isasyncgenfunction: "an asynchronous generator",
 }
+"""Functions whose call does nothing yet, and what they are."""
 
 
 def _real_leaf(leaf: Any) -> np.ndarray:

@@ -23,7 +23,7 @@ import numpy as np
 
 from ensembles.checkpoint_error import CheckpointError
 
-__all__ = ["Entry", "framed", "header", "read_answer", "read_question", "scanned"]
+__all__ = ["Entry", "check_header", "framed", "header", "read_answer", "read_question", "scanned"]
 
 _MAGIC = b"ensembles journal\n"
 _VERSION = 1
@@ -96,10 +96,8 @@ def scanned(path: Path, file: int, fingerprint: bytes) -> tuple[int, dict[bytes,
     if os.fstat(file).st_size == 0:
         return 0, programs
     with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as view:
-        if view[: len(expected)] != expected:
-            if len(view) < len(expected) and expected.startswith(view[:]):  # killed while the file was made
-                return 0, programs
-            raise CheckpointError(_wrong_header(path, view))
+        if not check_header(path, view, fingerprint):
+            return 0, programs
         end = len(expected)
         for offset, following in _records(view, end):
             program, *_ = _ENTRY.unpack_from(view, offset + _FRAME.size)
@@ -113,7 +111,20 @@ def scanned(path: Path, file: int, fingerprint: bytes) -> tuple[int, dict[bytes,
         return end, programs
 
 
-def _wrong_header(path: Path, view: mmap.mmap) -> str:
+def check_header(path: Path, view: mmap.mmap | bytes, fingerprint: bytes) -> bool:
+    """Whether a file begins with the whole header; False if it was killed while it was made.
+
+    Raises:
+        CheckpointError: no journal, or one of another ensemble or version.
+    """
+    expected = header(fingerprint)
+    found = view[: len(expected)]
+    if found == expected or expected.startswith(found):
+        return found == expected
+    raise CheckpointError(_wrong_header(path, view))
+
+
+def _wrong_header(path: Path, view: mmap.mmap | bytes) -> str:
     """Why a file is not the journal of this ensemble."""
     kept = "The file is kept as it is; give another directory."
     start = len(_MAGIC)

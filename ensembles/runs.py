@@ -5,20 +5,21 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 
 from ensembles.checkpoint import Checkpoint
 from ensembles.checkpoint_error import CheckpointError
 from ensembles.compilations import count_compilations
 from ensembles.compiled import CompiledRun, Outcome
+from ensembles.extras import extras_of
 from ensembles.fingerprint import fingerprint
 from ensembles.hosted import HEARTBEAT, HostedOutcome, HostedRun
+from ensembles.interrupts import interrupts_wait
 from ensembles.journal import Journal
 from ensembles.names import Name
 from ensembles.planner import Plan
@@ -26,11 +27,14 @@ from ensembles.program import Program, Row
 from ensembles.progress import ProgressReporter
 from ensembles.progress import progress as progress_bar
 from ensembles.rehearsal import Rehearsal
-from ensembles.result import EnsembleError, EnsembleResult, ProgramResult, Stats
+from ensembles.result import EnsembleResult, ProgramResult, Stats
 from ensembles.run_update import RunUpdate
 from ensembles.subjects import Hosting
 
-__all__ = ["EnsembleRun", "RunHandle", "RunOptions"]
+__all__ = ["EnsembleRun", "RunOptions"]
+
+_AT_THE_END = "interpreter shutdown"
+"""What Python says of threads and pools that are asked for more once the script has ended."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ class EnsembleRun:
     ) -> None:
         self._programs, self._prepare, self._root, self._options = programs, prepare, root, options
         self._lock = threading.Lock()
-        self._cancelled = self._unwritable = False
+        self._cancelled = self._unwritable = self._abandoned = False
+        self._saved: dict[str, np.ndarray] | None = None
         self._started, self._deadline = 0.0, None
         self._compiled: CompiledRun | None = None
         self._hosted: HostedRun | None = None
@@ -86,8 +91,49 @@ class EnsembleRun:
         if hosted is not None:
             hosted.cancel()
 
+    def _abandon(self) -> None:
+        """Ends the run because the script has ended, and says so once."""
+        self.cancel()
+        with self._lock:
+            told, self._abandoned = self._abandoned, True
+        if not told:
+            warnings.warn(
+                "start: the script ended before this run did, and nobody can join it any more; it is cancelled. Keep "
+                "the handle that start returns, and end the script with its join().",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    @contextmanager
+    def _no_longer_than_the_script(self) -> Iterator[None]:
+        """Ends a run in the background with the main thread.
+
+        Python waits for our threads then, but lets nobody start new ones or send anything to pools.
+        """
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(HEARTBEAT):
+                if not threading.main_thread().is_alive():
+                    return self._abandon()
+
+        try:
+            if threading.current_thread() is not threading.main_thread():
+                threading.Thread(target=watch, name="ensembles watch").start()
+            yield
+        except RuntimeError as error:
+            if _AT_THE_END in str(error):
+                self._abandon()
+            raise
+        finally:
+            ended.set()
+
     def result(self) -> EnsembleResult:
         """Runs everything."""
+        with self._no_longer_than_the_script():
+            return self._result()
+
+    def _result(self) -> EnsembleResult:
         self._started = started = time.perf_counter()
         seconds = self._options.max_seconds
         self._deadline = None if seconds is None else time.monotonic() + seconds
@@ -95,8 +141,8 @@ class EnsembleRun:
         is_hosted = [program.hosted for program in programs]
         with count_compilations() as compiled:
             rows, hostings, plan = self._prepare()
-            files = self._open_files(names, programs, rows, hostings)
-            total_steps = sum(program.steps for program in programs if not program.hosted)
+            files = self._files(names, programs, rows, hostings)
+            total_steps = sum(int(row.steps) for row in rows)
             show = self._options.show
             with files as journal, progress_bar(len(programs), total_steps, show) as bar:
                 first = self._run_compiled([n for n, h in zip(names, is_hosted) if not h], rows, plan, bar)
@@ -109,15 +155,17 @@ class EnsembleRun:
                     first,
                     journal,
                 )
-            outcomes = _merged(
-                is_hosted, first.outcomes() if first else [], second.outcomes() if second else []
-            )
-            extras = _extras(programs, outcomes)
+            with interrupts_wait():
+                outcomes = _merged(
+                    is_hosted, first.outcomes() if first else [], second.outcomes() if second else []
+                )
+            extras = extras_of(names, programs, outcomes)
         seconds = time.perf_counter() - started
-        results = [
-            _result(name, outcome, extra)
-            for name, outcome, extra in zip(names, outcomes, extras, strict=True)
-        ]
+        with interrupts_wait():
+            results = [
+                _result(name, outcome, extra)
+                for name, outcome, extra in zip(names, outcomes, extras, strict=True)
+            ]
         counts = [run.counts for run in (first, second) if run is not None]
         stats = Stats(
             calls=sum(c.calls for c in counts),
@@ -131,8 +179,7 @@ class EnsembleRun:
             run_seconds=seconds - compiled.seconds,
             largest_call=max((c.largest_call for c in counts), default=0),
             evaluations=sum(r.evaluations for r in results),
-            computed=(first.counts.computed if first else 0)
-            + (second.counts.rows + second.counts.padded_rows if second else 0),
+            computed=sum(c.computed for c in counts),
             call_seconds=sum(c.call_seconds for c in counts),
         )
         return EnsembleResult(results, stats)
@@ -152,10 +199,9 @@ class EnsembleRun:
             most_steps=self._options.callback_steps,
             deadline=self._deadline,
         )
-        if self._options.checkpoint is not None:
-            saved = self._options.checkpoint.load()
-            if saved is not None:
-                run.restore(saved)
+        saved, self._saved = self._saved, None
+        if saved is not None:
+            run.restore(saved)
         with self._lock:
             self._compiled = run
             if self._cancelled:
@@ -186,31 +232,41 @@ class EnsembleRun:
             )
 
     def _save(self, run: CompiledRun) -> None:
-        """Saves; a disk that is full is no reason to lose a run."""
+        """Saves; a disk that is full is no reason to lose a run. Ctrl-C ends the run after that."""
         checkpoint = self._options.checkpoint
         if checkpoint is None or self._unwritable:
             return
         try:
-            checkpoint.save(run.snapshot(), run.counts.calls)
+            with interrupts_wait(lambda: setattr(run, "interrupted", True)):
+                checkpoint.save(run.snapshot(), run.counts.calls)
         except CheckpointError as error:
             self._unwritable = True
             warnings.warn(f"{error} The run goes on without.", RuntimeWarning, stacklevel=2)
 
-    def _open_files(
+    @contextmanager
+    def _files(
         self,
         names: Sequence[Name],
         programs: Sequence[Program],
         rows: Sequence[Row],
         hostings: Sequence[Hosting],
-    ) -> Any:
-        """The journal of hosted programs, as a context manager; one that gives None if nothing is to be saved."""
+    ) -> Iterator[Journal | None]:
+        """What is saved, open and kept from other runs: the journal of hosted programs, if there are any."""
         checkpoint = self._options.checkpoint
         if checkpoint is None:
-            return nullcontext()
-        checkpoint.fingerprint = fingerprint(names, programs, rows, hostings, self._root)
-        if not hostings:
-            return nullcontext()
-        return closing(Journal.open(checkpoint.directory / "hosted.journal", checkpoint.fingerprint))
+            yield None
+            return
+        mark = checkpoint.fingerprint = fingerprint(names, programs, rows, hostings, self._root)
+        path = checkpoint.directory / "hosted.journal"
+        with checkpoint.locked():
+            # Whoever comes with another ensemble is sent away before anything is written, whatever programs it has.
+            self._saved = checkpoint.load()
+            Journal.check(path, mark)
+            if not hostings:
+                yield None
+                return
+            with closing(Journal.open(path, mark)) as journal:
+                yield journal
 
     def _run_hosted(
         self,
@@ -259,28 +315,12 @@ def _merged(is_hosted: Sequence[bool], compiled: Sequence[Any], hosted: Sequence
     return [next(second if is_one else first) for is_one in is_hosted]
 
 
-def _extras(programs: Sequence[Program], outcomes: Sequence[Outcome | HostedOutcome]) -> list[dict[str, Any]]:
-    """What each kind of program adds to its results, computed for all programs of the kind at once."""
-    found: list[dict[str, Any]] = [{} for _ in programs]
-    kinds: dict[type[Program], list[int]] = {}
-    for position, (program, outcome) in enumerate(zip(programs, outcomes, strict=True)):
-        if np.isfinite(outcome.best_value) and outcome.best_parameters is not None:
-            kinds.setdefault(type(program), []).append(position)
-    for kind, members in kinds.items():
-        values = [outcomes[p].best_value for p in members]
-        parameters = [outcomes[p].best_parameters for p in members]
-        extras = kind.extras([programs[p] for p in members], values, parameters)
-        for position, extra in zip(members, extras, strict=True):
-            found[position] = extra
-    return found
-
-
 def _result(name: Name, outcome: Outcome | HostedOutcome, extra: dict[str, Any]) -> ProgramResult:
     if isinstance(outcome, HostedOutcome):
         error, evaluations, steps = outcome.error, outcome.evaluations, len(outcome.history)
         extra = {**extra, **outcome.extra}
     else:
-        error, steps, evaluations = None, outcome.steps, outcome.evaluations
+        error, steps, evaluations = outcome.error, outcome.steps, outcome.evaluations
         if outcome.failed_value is not None:
             what = (
                 "a gradient" if np.isfinite(outcome.failed_value) else f"the loss is {outcome.failed_value}"
@@ -298,69 +338,6 @@ def _result(name: Name, outcome: Outcome | HostedOutcome, extra: dict[str, Any])
         final_value=outcome.final_value,
         final_parameters=outcome.final_parameters,
         steps=steps,
-        seconds=getattr(outcome, "seconds", 0.0),
+        seconds=outcome.seconds,
         extra=extra,
     )
-
-
-class RunHandle:
-    """A run that goes on in the background; made by `ProgramEnsemble.start`."""
-
-    def __init__(self, run: Callable[[], EnsembleResult], cancel: Callable[[], None]) -> None:
-        self._run, self._cancel = run, cancel
-        self._result: EnsembleResult | None = None
-        self._error: BaseException | None = None
-        # Not the thread's own state: a `Thread.join` that Ctrl-C interrupts may take the thread for ended.
-        self._ended = threading.Event()
-        # JAX's contexts are those of a thread.
-        contexts = (
-            jax.config.read("jax_enable_x64"),
-            getattr(jax.config, "jax_default_device", None),
-        )
-        self._thread = threading.Thread(target=self._execute, args=contexts, name="ensembles run")
-        self._thread.start()
-
-    def _execute(self, x64: bool, device: Any) -> None:
-        try:
-            with jax.enable_x64(x64), jax.default_device(device):
-                self._result = self._run()
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._ended.set()
-
-    def done(self) -> bool:
-        """Whether the run has ended."""
-        return self._ended.is_set()
-
-    def cancel(self) -> None:
-        """Ends the run after the calls in flight; `join` then returns what there is."""
-        self._cancel()
-
-    def join(self, timeout: float | None = None) -> EnsembleResult:
-        """Waits for the run; its result, every time. Ctrl-C cancels the run and returns what there is.
-
-        Args:
-            timeout: seconds to wait; None: without a limit.
-
-        Raises:
-            TimeoutError: the run is not done; it goes on.
-            EnsembleError: as in `ProgramEnsemble.run`.
-        """
-        deadline = float("inf") if timeout is None else time.monotonic() + timeout
-        while not self._ended.is_set() and time.monotonic() < deadline:
-            try:
-                self._ended.wait(min(HEARTBEAT, deadline - time.monotonic()))
-            except KeyboardInterrupt:
-                self._cancel()
-                deadline = float("inf")
-        if not self._ended.is_set():
-            raise TimeoutError(f"join: the run is not done after {timeout:g} seconds; it goes on.")
-        if isinstance(self._error, EnsembleError):
-            raise EnsembleError(self._error.result)
-        if self._error is not None or self._result is None:
-            raise self._error or RuntimeError("join: the run ended without a result.")
-        return self._result
-
-    def __repr__(self) -> str:
-        return f"<run: {'done' if self.done() else 'going on'}>"

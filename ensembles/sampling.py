@@ -322,6 +322,12 @@ def _root(seed: Any) -> bytes:
 
 
 def _chosen(programs: Mapping[Name, Any], result: Mapping[Name, Any], names: Any) -> list[Name]:
+    for given, what in ((programs, "programs are"), (result, "the result is what run gave,")):
+        if not isinstance(given, Mapping):
+            raise TypeError(
+                f"sample: {what} a mapping by name, but a {type(given).__name__} was given; for the result of one "
+                "program: {name: result[name]}, or names=[name]."
+            )
     wanted: Any = result if names is None else [names] if isinstance(names, str | int) else names
     chosen = list(dict.fromkeys(wanted))
     for where, what in ((programs, "the ensemble has no program"), (result, "the result has no program")):

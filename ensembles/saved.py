@@ -67,11 +67,17 @@ class StoredError(RuntimeError):
         return (StoredError, (self.type_name, str(self)))
 
 
+def _check_path(who: str, given: Any) -> None:
+    if not isinstance(given, str | os.PathLike) or not os.fspath(given):
+        raise TypeError(f"{who}: name a file, as in {who}('night.result'), but {given!r:.60} was given.")
+
+
 # writing --------------------------------------------------------------------------------------------------
 
 
 def save_result(path: str | Path, results: Sequence[ProgramResult], stats: Stats) -> None:
     """Writes a file as `EnsembleResult.save` says."""
+    _check_path("save", path)
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(f"save: {str(path)!r} is a directory; name a file in it.")
@@ -153,6 +159,7 @@ def _member(name: str) -> zipfile.ZipInfo:
 
 def load_result(path: str | Path) -> tuple[list[ProgramResult], Stats]:
     """Reads a file as `EnsembleResult.load` says."""
+    _check_path("load", path)
     shown = repr(str(path))
     with open(path, "rb") as file:
         if file.read(4) not in _ZIP:

@@ -10,6 +10,7 @@ import hashlib
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -180,9 +181,13 @@ class LossSubject(Subject):
 
     def text(self) -> str:
         # What a function is, with everything that it has caught from around it, is what it compiles to.
-        key = jax.random.key(0, impl="threefry2x32")
-        start = self.parameters(np.zeros(self.num_parameters))
-        return jax.jit(self._loss.value).lower(start, self.row, key).as_text()
+        start = self.parameters(np.zeros((1, self.num_parameters)))
+        data = jax.tree.map(lambda leaf: np.asarray(leaf)[None], self.row)
+        keys = jax.random.key_data(jax.random.key(0, impl="threefry2x32"))[None]
+        texts = [_loss_block.lower(self._loss, start, data, keys, False).as_text()]
+        with suppress(Exception):  # nobody asks for derivatives that there are not
+            texts.append(_loss_block.lower(self._loss, start, data, keys, True).as_text())
+        return "".join(texts)
 
     def vector(self, given: Any) -> Float64[np.ndarray, "..."]:
         return _checked(np.asarray(given), self.num_parameters, f"{self.num_parameters} parameters")

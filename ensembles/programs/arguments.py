@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from jaxsim import Circuit
+import numpy as np
 
-__all__ = ["arguments_of", "rebuilt", "remembers_arguments"]
+from jaxsim import Circuit, Parameter, bind_values
+
+__all__ = ["arguments_of", "rebuilt", "refuse_unknown", "remembers_arguments", "start_vector"]
 
 _Self = TypeVar("_Self")
 _P = ParamSpec("_P")
@@ -28,7 +30,8 @@ def remembers_arguments(
     @functools.wraps(init)
     def wrapped(self: _Self, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
         if "_made_with" not in vars(self):
-            _refuse_unknown(type(self).__name__, kwargs, signature)
+            if all(p.kind is not p.VAR_KEYWORD for p in signature.parameters.values()):
+                refuse_unknown(type(self).__name__, kwargs, list(signature.parameters)[1:])
             try:
                 given = signature.bind(self, *args, **kwargs)
             except TypeError as error:
@@ -48,17 +51,32 @@ def remembers_arguments(
     return wrapped
 
 
-def _refuse_unknown(name: str, given: Mapping[str, Any], signature: inspect.Signature) -> None:
-    """TypeError for a keyword that is no argument, with those that come close."""
-    parameters = list(signature.parameters.values())[1:]
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return
-    known = [p.name for p in parameters]
+def refuse_unknown(name: str, given: Iterable[str], known: Sequence[str]) -> None:
+    """TypeError for a keyword that is no argument of `name`, with those that come close."""
     for keyword in given:
         if keyword not in known:
             close = difflib.get_close_matches(keyword, known, n=2)
             advice = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
             raise TypeError(f"{name}: there is no argument {keyword!r}. {advice}It takes {', '.join(known)}.")
+
+
+def start_vector(kind: str, parameters: Sequence[Parameter], given: Any, dtype: Any) -> np.ndarray:
+    """The argument `initial_parameters` of a program as a vector.
+
+    Args:
+        kind: of the program, for messages.
+        parameters: in their order.
+        given: a vector, or a mapping by name.
+        dtype: of the vector.
+
+    Raises:
+        TypeError, ValueError: as `jaxsim.bind_values`.
+    """
+    try:
+        bound = bind_values(parameters, given)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{kind}: initial_parameters: {str(error).removeprefix('bind: ')}") from None
+    return np.array([bound[p] for p in parameters], dtype)
 
 
 def arguments_of(program: Any) -> dict[str, Any]:

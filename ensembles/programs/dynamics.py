@@ -14,7 +14,7 @@ import numpy as np
 import jaxsim
 from ensembles import names
 from ensembles.optimizers import Identity
-from ensembles.program import Program, Row
+from ensembles.program import Program, Row, engine_reason
 from ensembles.programs.arguments import remembers_arguments
 from ensembles.programs.sweep import Sweep, sweep
 from ensembles.rules import sgd
@@ -110,7 +110,7 @@ class TimeEvolution(Program):
                 f"TimeEvolution: method={method!r} is not known; choose one of {', '.join(map(repr, METHODS))}."
             )
         self.observables = _observables(observable)
-        self.hamiltonian, self.method = hamiltonian, method
+        self.hamiltonian, self.method, self._engine = hamiltonian, method, engine
         self.time = _finite_time(time)
         width = max(1, hamiltonian.num_wires, *(o.num_wires for o in self.observables))
         circuit = _initial_circuit(initial_state, width)
@@ -158,6 +158,11 @@ class TimeEvolution(Program):
 
     def __repr__(self) -> str:
         return f"{self.describe()} (time {self.time:g}, {self.method})"
+
+    def reason(self) -> str:
+        if self.method == "qdrift" and self._engine == "auto":
+            return "whatever was drawn, so that draws can share calls"
+        return engine_reason(self.circuit, self._engine, self._lowered)
 
     def state_bytes(self) -> int:
         return 3 * self._lowered.dtype.itemsize * 2**self._lowered.num_wires

@@ -12,8 +12,8 @@ import numpy as np
 import jaxsim
 from ensembles import names
 from ensembles.optimizers import Identity
-from ensembles.program import Program, Row
-from ensembles.programs.arguments import remembers_arguments
+from ensembles.program import Program, Row, engine_reason
+from ensembles.programs.arguments import remembers_arguments, start_vector
 from ensembles.programs.sample_losses import (
     LOSSES,
     Samples,
@@ -105,7 +105,7 @@ class QNN(Program):
             raise TypeError(
                 f"{self.kind}: observables is a PauliSum or a list of them, not {observables!r:.60}."
             )
-        self.circuit, self.observables = circuit.copy(), tuple(several)
+        self.circuit, self.observables, self._engine = circuit.copy(), tuple(several), engine
         lowered = jaxsim.lower(self.circuit, self.observables, engine=engine, dtype=dtype)
         chosen = _features(self.kind, circuit, features)
         self.weights = tuple(p for p in circuit.parameters if p not in chosen)
@@ -136,8 +136,8 @@ class QNN(Program):
         self._start = np.zeros(len(self.weights), real)
         self.initial_parameters = None
         if initial_parameters is not None:
-            given = jaxsim.bind_values(self.weights, initial_parameters)
-            self.initial_parameters = self._start = np.array([given[p] for p in self.weights], real)
+            self._start = start_vector(self.kind, self.weights, initial_parameters, real)
+            self.initial_parameters = self._start
         self._set_training(optimizer, steps, stopping)
 
     def row(self, name: Any) -> Row:
@@ -166,6 +166,9 @@ class QNN(Program):
         if self.loss.batch_size is not None:
             samples = f"batches of {self.loss.batch_size}"
         return f"{self.kind} {row.num_wires} qubits, {len(self.weights)} weights, {samples}, engine {row.engine!r}"
+
+    def reason(self) -> str:
+        return engine_reason(self.circuit, self._engine, self._data.row)
 
     def state_bytes(self) -> int:
         row = self._data.row

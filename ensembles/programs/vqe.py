@@ -11,8 +11,8 @@ import jaxsim
 from ensembles import names
 from ensembles.energy_loss import energy, energy_data
 from ensembles.optimizers import Identity
-from ensembles.program import Program, Row
-from ensembles.programs.arguments import remembers_arguments
+from ensembles.program import Program, Row, engine_reason
+from ensembles.programs.arguments import remembers_arguments, start_vector
 from ensembles.sampled_loss import SAMPLED_ENERGY, SampledSubject, with_shots
 from ensembles.stopping import EarlyStopping, as_stopping
 from ensembles.subjects import CircuitSubject, Hosting
@@ -99,8 +99,7 @@ class VQE(Program):
             self.initial_parameters = None
             self._start = np.zeros(len(ansatz.parameters), real)
         else:
-            given = jaxsim.bind_values(ansatz.parameters, initial_parameters)
-            self.initial_parameters = np.array([given[p] for p in ansatz.parameters], real)
+            self.initial_parameters = start_vector(self.kind, ansatz.parameters, initial_parameters, real)
             self._start = self.initial_parameters
         self._set_training(optimizer, steps, stopping)
         exact = not self.hosted and shots is None
@@ -140,6 +139,9 @@ class VQE(Program):
     def describe(self) -> str:
         lowered = self._lowered
         return f"{self.kind} {lowered.num_wires} qubits, up to {lowered.room} parameters, engine {lowered.engine!r}"
+
+    def reason(self) -> str:
+        return engine_reason(self.ansatz, self._engine, self._lowered)
 
     def state_bytes(self) -> int:
         if self._sampled is not None:

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -27,8 +28,11 @@ from ensembles import (
     Program,
     ProgramEnsemble,
     adam,
+    file_lock,
+    scipy_minimize,
     sgd,
 )
+from ensembles.checkpoint import Checkpoint
 from ensembles.problems import MaxCut, tfim
 from jaxsim import ansatz
 
@@ -244,7 +248,87 @@ def test_a_disk_that_is_full_does_not_end_the_run(undisturbed, tmp_path, monkeyp
         warnings.simplefilter("always")
         assert run(tmp_path, checkpoint_calls=1) == undisturbed
     assert sum("No space left" in str(w.message) for w in caught) == 1
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "run.lock"]
+
+
+# directories --------------------------------------------------------------------------------------------------------
+
+
+def names_in(directory):
+    return {path.name for path in directory.iterdir()}
+
+
+def small(name, **options):
+    return {name: VQE(CIRCUIT, tfim(3), optimizer=adam(0.1), steps=2, **options)}
+
+
+def hosted(name, maxiter=8):
+    return {name: VQE(CIRCUIT, tfim(3), optimizer=scipy_minimize("COBYLA", maxiter=maxiter))}
+
+
+@pytest.mark.skipif(file_lock.fcntl is None, reason="no locks on this system")
+@pytest.mark.parametrize("second", [small("b"), hosted("b")], ids=["compiled", "hosted"])
+def test_one_run_at_a_time_in_a_directory(tmp_path, second):
+    begun = threading.Event()
+    long = {"a": VQE(CIRCUIT, tfim(3), optimizer=adam(0.1), steps=10**7)}
+    handle = ProgramEnsemble(long).start(
+        seed=5,
+        progress=False,
+        checkpoint_dir=tmp_path,
+        callback=lambda update: begun.set(),
+        checkpoint_calls=1,
+    )
+    assert begun.wait(60)
+    with pytest.raises(CheckpointError, match="in use by another run; wait for it"):
+        run(tmp_path, made=second)
+    handle.cancel()
+    first = handle.join(60)["a"]
+    assert names_in(tmp_path) == {FILE, "run.lock"}
+    again = run(tmp_path, made=long, max_seconds=0.01)["a"]  # the lock is gone with the run
+    assert again.history[: first.steps].tobytes() == first.history.tobytes()
+
+
+def test_what_a_saving_left_is_cleared_away_only_where_nobody_else_is(tmp_path):
+    left = tmp_path / f".{FILE}.{os.getpid()}"
+    left.touch()
+    first, second = Checkpoint(tmp_path, 10.0, None), Checkpoint(tmp_path, 10.0, None)
+    assert left.exists()
+    with first.locked():
+        assert not left.exists()
+        left.touch()
+        if file_lock.fcntl is not None:
+            with pytest.raises(CheckpointError, match="in use by another run"), second.locked():
+                pass
+            assert left.exists()
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        (small("a"), hosted("b")),
+        (small("a"), small("a") | hosted("b")),
+        (hosted("a"), small("b")),
+        (hosted("a"), hosted("a") | small("b")),
+    ],
+    ids=["compiled, hosted", "compiled, both", "hosted, compiled", "hosted, both"],
+)
+def test_another_ensemble_of_whatever_driver_is_refused_and_touches_nothing(tmp_path, first, second):
+    run(tmp_path, made=first)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(CheckpointError, match="another ensemble"):
+        run(tmp_path, made=second)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_directory_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    run("~/saved", made=small("a"))
+    assert names_in(tmp_path) == {"home"}
+    assert names_in(tmp_path / "home" / "saved") == {FILE, "run.lock"}
+    with pytest.raises(CheckpointError, match="~nobody-of-this-name/saved' cannot be written"):
+        run("~nobody-of-this-name/saved", made=small("a"))
 
 
 BAD = [

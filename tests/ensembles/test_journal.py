@@ -27,10 +27,10 @@ from ensembles import (
     ProgramEnsemble,
     cma_es,
     differential_evolution,
+    file_lock,
     random_search,
     scipy_minimize,
 )
-from ensembles import journal as journals
 from ensembles.checkpoint_error import CheckpointError
 from ensembles.hosted import HostedRun
 from ensembles.journal import Journal
@@ -437,6 +437,23 @@ def test_a_loss_that_was_edited_is_evaluated_afresh(tmp_path, calls):
         assert len(calls) == 2
 
 
+def test_a_derivative_that_was_edited_is_evaluated_afresh(tmp_path):
+    class Asks(Program):
+        def run(self, evaluate):
+            return {"gradient": evaluate(np.ones(2), gradient=True)[1].tolist()}
+
+    def program(factor):
+        @jax.custom_jvp
+        def inner(x):
+            return jnp.sum(x**2)
+
+        inner.defjvp(lambda at, along: (inner(*at), factor * jnp.sum(at[0] * along[0])))
+        return {"x": Asks(lambda x, data, key: inner(x), np.ones(2), optimizer=None)}
+
+    for factor in (2.0, 3.0):
+        assert run(program(factor), tmp_path / "j").outcomes()[0].extra["gradient"] == [factor, factor]
+
+
 # from the outside -----------------------------------------------------------------------------------------
 
 
@@ -568,7 +585,7 @@ def test_places_that_cannot_be_written(tmp_path):
     assert (tmp_path / "file").read_text() == "in the way"
 
 
-@pytest.mark.skipif(journals.fcntl is None, reason="no locks on this system")
+@pytest.mark.skipif(file_lock.fcntl is None, reason="no locks on this system")
 def test_one_run_at_a_time(tmp_path):
     journal = Journal.open(tmp_path / "j", b"ours")
     with pytest.raises(CheckpointError, match="in use by another run"):

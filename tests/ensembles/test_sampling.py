@@ -172,6 +172,9 @@ SHORT, NAN = found({"a": [0.0]}), found({"a": [0.0, np.nan, 0.0]})
     [
         (lambda: sample(PROGRAMS, RESULT, 10), TypeError, r"program 'generic', a Program, has no circuit .* names="),
         (lambda: sample(PROGRAMS, RESULT, 10, names=["qnn"]), TypeError, "program 'qnn', a QNN, has no circuit"),
+        (lambda: sample(PROGRAMS, None, 10), TypeError, "the result is what run gave, a mapping .* but a NoneType was"),
+        (lambda: sample(PROGRAMS, RESULT["a"], 10), TypeError, "but a ProgramResult was given; .* result"),
+        (lambda: sample([vqe()], RESULT, 10), TypeError, "programs are a mapping by name, but a list was given"),
         (lambda: sample(PROGRAMS, RESULT, 0, names="a"), ValueError, "shots must be at least 1, but 0 was given"),
         (lambda: sample(PROGRAMS, RESULT, -3, names="a"), ValueError, "shots must be at least 1"),
         (lambda: sample(PROGRAMS, RESULT, 10.0, names="a"), TypeError, "shots is an integer, but 10.0"),

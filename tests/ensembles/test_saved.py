@@ -219,6 +219,13 @@ def test_bad_places(full, tmp_path):
         EnsembleResult.load(tmp_path / "f")
 
 
+@pytest.mark.parametrize("path", [None, 3, "", b"night.result"])
+def test_what_is_no_path_is_refused(full, path):
+    for action in (full.save, EnsembleResult.load):
+        with pytest.raises(TypeError, match=f"{action.__name__}: name a file, .* but {path!r} was given"):
+            action(path)
+
+
 def test_a_write_that_fails_leaves_the_old_file(full, tmp_path, monkeypatch):
     full.save(tmp_path / "f")
     before = (tmp_path / "f").read_bytes()
