@@ -46,7 +46,8 @@ class Group:
         row_bytes: bytes of one row's arrays.
         state_bytes: bytes of the states that one row's evaluation keeps.
         optimizer: the update rule.
-        reason: why the first of them runs in the engine that its description names; empty without a circuit.
+        reason: layers or steps of the first one, its passes over the state, and why it runs in the engine that the
+            description names; empty without a circuit.
         hosted: whether they are ordinary Python, run by the hosted driver.
         steps_per_call: most evaluations that a call makes for a row: fewer for large states, so that a run can be
             ended, watched and saved in between.

@@ -25,7 +25,8 @@ from ensembles.hosted_optimizers import HostedOptimizer
 from ensembles.optimizers import Identity, Optimizer, as_optimizer, check_loss
 from ensembles.stopping import EarlyStopping, Stopping, as_stopping
 from ensembles.subjects import GENERIC_ROWS_PER_BLOCK, Hosting, LossSubject
-from jaxsim.batch import choice
+from jaxsim.batch import choice, form_of
+from jaxsim.lowering.forms import described
 
 __all__ = ["NOT_ORDINARY", "Program", "Row", "check_run", "engine_reason"]
 
@@ -256,17 +257,17 @@ class Program:
 
 
 def engine_reason(circuit: jaxsim.Circuit, asked: str, lowered: jaxsim.Lowered) -> str:
-    """Why a circuit runs in an engine.
+    """Its layers or steps, the passes over the state, and why a circuit runs in an engine.
 
     Args:
         circuit: the circuit.
         asked: the argument `engine`.
         lowered: what it became.
     """
-    if asked != "auto":
-        return f"asked for by engine={asked!r}"
-    found = choice(circuit)
-    return found.reason if found.engine == lowered.engine else ""
+    form, found = described(form_of(circuit, lowered)), choice(circuit)
+    why = f"asked for by engine={asked!r}" if asked != "auto" else found.reason
+    known = asked != "auto" or found.engine == lowered.engine
+    return f"{form}: {why}" if known and why else form
 
 
 def check_run(kind: type[Program]) -> None:

@@ -29,7 +29,7 @@ from jaxsim.leaves import known
 from jaxsim.lowering.angles import parameter_room
 from jaxsim.lowering.clifford import Frame, conjugate
 from jaxsim.lowering.cost import Choice, choose
-from jaxsim.lowering.forms import lowered_form
+from jaxsim.lowering.forms import Form, lowered_form
 from jaxsim.lowering.layers import NoLayersError
 from jaxsim.lowering.observable import LoweredObservable, lower_observable
 from jaxsim.lowering.rotations import Item, Repeat, Steps
@@ -296,6 +296,12 @@ def choice(circuit: Circuit, *, keep_phase: bool = False, absorb: bool = False) 
     circuit = unmeasured("choice", circuit)
     exact = isinstance(circuit.angles, jax.Array)
     return choose(circuit, keep_phase=keep_phase, exact=exact, absorb=absorb)
+
+
+def form_of(circuit: Circuit, row: Lowered, *, absorb: bool = False) -> Form:
+    """The form in which a row that `lower` made of a circuit runs."""
+    exact = getattr(row.program, "exact", False)
+    return lowered_form(circuit, row.engine, keep_phase=not row.observables, exact=exact, absorb=absorb)
 
 
 def _cast(array: Any, dtype: np.dtype, real: np.dtype) -> Any:

@@ -18,7 +18,7 @@ from jaxsim.compilation import compiler_options
 from jaxsim.compiled_circuits import CompiledCircuits, checked_values
 from jaxsim.eager import evaluated_now, within_trace
 from jaxsim.leaves import known
-from jaxsim.lowering.forms import described, lowered_form
+from jaxsim.lowering.forms import described
 from jaxsim.observables import PauliSum
 from jaxsim.terminal import unmeasured
 
@@ -165,8 +165,7 @@ def explained(circuit: Circuit, row: Lowered, asked: str) -> str:
     absorb = bool(row.observables) and all(known(o.flips) is not None for o in row.observables)
     choice = batch.choice(circuit, keep_phase=not row.observables, absorb=absorb)
     why = choice.reason if asked == "auto" else "asked for"
-    exact = getattr(row.program, "exact", False)
-    form = lowered_form(circuit, row.engine, keep_phase=not row.observables, exact=exact, absorb=absorb)
+    form = batch.form_of(circuit, row, absorb=absorb)
     alike = "of the same structure" if form.structured else "whose data have the same shapes"
     if row.atoms:
         alike += " and whose parameters are in the same expressions"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from jaxsim.arguments import count
 from jaxsim.circuit import Circuit
 from jaxsim.lowering.forms import Given, Memory, layering, lowered_form, sequence
 from jaxsim.lowering.layers import NoLayersError, TooManyLayersError
@@ -75,13 +76,13 @@ def _layer(num_wires: int, *, phases: bool) -> float:
 def _layers(given: Given, limit: int | None) -> _Cost:
     layers = layering(given, limit).layers
     phases = any(layer.masked or layer.table or any(layer.sign) for layer in layers)
-    return _Cost(f"{len(layers)} layers", len(layers) * _layer(given.structure.num_wires, phases=phases))
+    return _Cost(count(len(layers), "layer"), len(layers) * _layer(given.structure.num_wires, phases=phases))
 
 
 def _steps(given: Given, keep_phase: bool, absorb: bool) -> _Cost:
     found = sequence(given, keep_phase=keep_phase, absorb=absorb)
     num_angles = max((len(step.angles) for step in found.real), default=0)
-    num_wires, used = given.structure.num_wires, f"{len(found.real)} steps"
+    num_wires, used = given.structure.num_wires, count(len(found.real), "step")
     nanoseconds = len(found.real) * (STEP[0] * num_angles + STEP[1] * 2**num_wires)
     # A state that is prepared first is data like any other.
     if num_wires < LARGE_WIRES and any(item.gate != "initialize" for item in found.specials):
@@ -91,7 +92,7 @@ def _steps(given: Given, keep_phase: bool, absorb: bool) -> _Cost:
 
 def _operations(circuit: Circuit, keep_phase: bool, absorb: bool) -> _Cost:
     form = lowered_form(circuit, "fused", keep_phase=keep_phase, exact=False, absorb=absorb)
-    return _Cost(f"{form.used} operations", form.used * OPERATION * 2**circuit.num_wires)
+    return _Cost(count(form.used, "operation"), form.used * OPERATION * 2**circuit.num_wires)
 
 
 _CHOICES = Memory(4096)
@@ -133,7 +134,7 @@ def _choice(circuit: Circuit, given: Given, keep_phase: bool, absorb: bool) -> C
         found[name].used for name in ("rotations", "layered", "fused") if name in found and name != best
     ]
     if missing is None and "layered" not in found:
-        others.append(f"{limit + 1} layers or more")
+        others.append(f"{count(limit + 1, 'layer')} or more")
     reason = f"{found[best].used} cost less than {' or '.join(others)}" if others else ""
     costs = {name: found[name].nanoseconds for name in ("rotations", "layered", "fused") if name in found}
     return Choice(best, ", and ".join(filter(None, (reason, missing))), costs)

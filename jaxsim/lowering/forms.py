@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxsim.arguments import count
 from jaxsim.circuit import Circuit
 from jaxsim.engines import layered, rotations
 from jaxsim.lowering import fused_form
@@ -197,8 +198,8 @@ def described(form: Form) -> str:
         passes = (program.num_wires + 1) // 2 + 1 + program.sign + program.masked
         passes = (passes + bool(program.tables)) * form.used
         room = "" if program.exact else f" (room for {capacity(form.used)})"
-        return f"{form.used} layers{room}, {passes} passes over the state"
+        return f"{count(form.used, 'layer')}{room}, {passes} passes over the state"
     if not isinstance(program, rotations.Program):
-        return f"{form.used} operations, as many passes over the state"
-    arrays = f" and {form.specials} gates given by arrays" if form.specials else ""
-    return f"{form.used} steps{arrays}, as many passes over the state"
+        return f"{count(form.used, 'operation')}, as many passes over the state"
+    arrays = f" and {count(form.specials, 'gate')} given by arrays" if form.specials else ""
+    return f"{count(form.used, 'step')}{arrays}, as many passes over the state"

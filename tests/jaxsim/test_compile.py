@@ -228,12 +228,12 @@ def test_explain():
     for k in range(4):
         c.evolve_diagonal(T[k], cost).rx(T[4 + k], range(n))
     lines = dict(line.split(maxsplit=1) for line in js.compile(c, [Z(0), X(1)]).explain().splitlines())
-    why = "steps between gates given by arrays are compiled for every structure"
+    why = "5 layers cost less than 40 steps, compiled in and so counted 4 times"
     assert lines["engine"] == f"layered: {why} (complex64, diff='adjoint')"
     assert lines["qubits"] == "8 (a state has 2,048 bytes)"
     assert lines["parameters"] == "8"
     assert lines["form"] == "5 layers (room for 12), 30 passes over the state"
-    assert lines["estimate"].startswith("layered ")
+    assert lines["estimate"].startswith("rotations ")
     assert lines["observables"] == "2"
     assert "0 layers" in js.compile(Circuit(1)).explain()
     asked = js.compile(c, Z(0), engine="rotations").explain()
