@@ -15,7 +15,8 @@ import numpy as np
 from jaxsim.circuit import Circuit
 from jaxsim.lowering.angles import bucket
 from jaxsim.lowering.forms import lowered_form
-from jaxsim.lowering.rotations import Repeat, Special
+from jaxsim.lowering.rotations import Repeat
+from jaxsim.lowering.special import Special
 from jaxsim.terminal import unmeasured
 
 if TYPE_CHECKING:

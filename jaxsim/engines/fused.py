@@ -21,8 +21,9 @@ from jax import lax
 
 from jaxsim import block_kernels, kernels
 from jaxsim.engines.preparation import prepared
-from jaxsim.lowering.fused_form import Block, Data, Item, Permute, Phase, Program, Special
+from jaxsim.lowering.fused_form import Block, Data, Item, Permute, Phase, Program
 from jaxsim.lowering.roll import Repeat
+from jaxsim.lowering.special import Special
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Complex, Float, Int

@@ -18,7 +18,8 @@ from jax import lax
 
 from jaxsim import kernels
 from jaxsim.engines.preparation import prepared
-from jaxsim.lowering.rotations import Item, Repeat, Special, Steps
+from jaxsim.lowering.rotations import Item, Repeat, Steps
+from jaxsim.lowering.special import Special
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Complex, Float, Int

@@ -34,7 +34,6 @@ from jaxsim.lowering.fused_form import (
     Permute,
     Phase,
     Program,
-    Special,
 )  # fmt: skip
 from jaxsim.lowering.roll import roll
 from jaxsim.lowering.rotations import masks as word_masks
@@ -42,7 +41,7 @@ from jaxsim.lowering.stages import Factor, Real, Stage, StageBuilder, add_gate
 from jaxsim.structure import Structure
 
 # The form's classes too: rows pickled when they were defined here name them here.
-__all__ = ["Block", "Data", "Lowering", "Permute", "Phase", "Program", "Special", "lower_fused"]
+__all__ = ["Block", "Data", "Lowering", "Permute", "Phase", "Program", "lower_fused"]
 
 MAX_FACTORS = 24
 """Gates in one block: blocks are padded to the longest."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jaxsim.block_kernels import Factors, Terms
 from jaxsim.lowering.clifford import Frame
 from jaxsim.lowering.roll import Repeat
+from jaxsim.lowering.special import Special
 from jaxsim.parameters import Expression
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from jaxsim.block_kernels import AnyArray
 
 __all__ = [
-    "BITS", "LOW_BITS", "Block", "Data", "Item", "Lowering", "Permute", "Phase", "Program", "Special", "windows",
+    "BITS", "LOW_BITS", "Block", "Data", "Item", "Lowering", "Permute", "Phase", "Program", "windows",
 ]  # fmt: skip
 
 LOW_BITS = 6
@@ -59,24 +60,6 @@ class Phase(NamedTuple):
 
 class Permute(NamedTuple):
     """A linear map of the basis index."""
-
-
-class Special(NamedTuple):
-    """A gate given by an array.
-
-    Attributes:
-        gate: unitary, diagonal, evolve_diagonal or initialize.
-        wires: target wires.
-        controls: mask of control wires.
-        operand: which of the circuit's operands.
-        angles: how many angles it takes.
-    """
-
-    gate: str
-    wires: tuple[int, ...]
-    controls: int
-    operand: int
-    angles: int
 
 
 Item = Block | Phase | Permute | Special | Repeat

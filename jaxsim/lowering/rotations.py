@@ -39,6 +39,7 @@ from jaxsim.lowering.angles import (
     sources_of,
 )
 from jaxsim.lowering.clifford import Frame, quarter_turns
+from jaxsim.lowering.special import Special
 from jaxsim.lowering.two_qubits import Canonical, canonical, core_entries
 from jaxsim.parameters import Expression
 from jaxsim.structure import Instruction, Structure
@@ -48,7 +49,6 @@ __all__ = [
     "Ordering",
     "Repeat",
     "Sequence",
-    "Special",
     "StepArrays",
     "Steps",
     "assemble",
@@ -66,24 +66,6 @@ class Steps(NamedTuple):
     """A run of `count` two-level steps, padding included."""
 
     count: int
-
-
-class Special(NamedTuple):
-    """A gate given by an array, on wires that are compiled in.
-
-    Attributes:
-        gate: unitary, diagonal, evolve_diagonal or initialize.
-        wires: target wires.
-        controls: mask of control wires.
-        operand: which of the circuit's operands.
-        angles: how many angles it takes.
-    """
-
-    gate: str
-    wires: tuple[int, ...]
-    controls: int
-    operand: int
-    angles: int
 
 
 class Repeat(NamedTuple):

@@ -16,7 +16,8 @@ import numpy as np
 
 from jaxsim import gates
 from jaxsim.lowering.angles import AXES, HADAMARD, IDENTITY, NOTHING, Affine, Matrix, combine, product, rz
-from jaxsim.lowering.fused_form import Special, windows
+from jaxsim.lowering.fused_form import windows
+from jaxsim.lowering.special import Special
 from jaxsim.structure import Instruction
 
 __all__ = ["Factor", "Real", "Stage", "StageBuilder", "add_gate"]

@@ -14,7 +14,8 @@ from jaxsim.gates import GATES
 from jaxsim.lowering.angles import bucket, parameter_room
 from jaxsim.lowering.clifford import conjugate
 from jaxsim.lowering.observable import lower_observable
-from jaxsim.lowering.rotations import Lowering, Repeat, Special, Steps, lower_steps, masks
+from jaxsim.lowering.rotations import Lowering, Repeat, Steps, lower_steps, masks
+from jaxsim.lowering.special import Special
 
 PLAIN = [row.name for row in GATES.values() if not row.operand and not row.any_controls]
 
