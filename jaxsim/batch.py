@@ -253,11 +253,11 @@ def lower(
     traced = isinstance(circuit.angles, jax.Array)
     exact = diff == "backprop" or (traced if exact is None else exact)
     keep_phase = not observables
+    if engine == "auto":
+        engine = choose(circuit, keep_phase=keep_phase).engine
     # A Clifford operation at the end costs nothing where it can be put into the masks of what is measured.
     concrete = all(known(o.x_mask) is not None and known(o.z_mask) is not None for o in observables)
     absorb = absorb and bool(observables) and concrete
-    if engine == "auto":
-        engine = choose(circuit, keep_phase=keep_phase, exact=exact, absorb=absorb).engine
     try:
         form = lowered_form(circuit, engine, keep_phase=keep_phase, exact=exact, absorb=absorb)
     except NoLayersError as missing:
@@ -291,11 +291,9 @@ def _conjugated(observable: PauliSum, frame: Frame) -> PauliSum:
     return PauliSum(x, z, observable.coefficients * signs)
 
 
-def choice(circuit: Circuit, *, keep_phase: bool = False, absorb: bool = False) -> Choice:
-    """What `engine="auto"` takes for the circuit, and what each engine would cost; arguments as for `lower`."""
-    circuit = unmeasured("choice", circuit)
-    exact = isinstance(circuit.angles, jax.Array)
-    return choose(circuit, keep_phase=keep_phase, exact=exact, absorb=absorb)
+def choice(circuit: Circuit, *, keep_phase: bool = False) -> Choice:
+    """What `engine="auto"` takes for the circuit, and what each engine would cost."""
+    return choose(unmeasured("choice", circuit), keep_phase=keep_phase)
 
 
 def form_of(circuit: Circuit, row: Lowered, *, absorb: bool = False) -> Form:

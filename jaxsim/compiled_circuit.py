@@ -163,9 +163,11 @@ def explained(circuit: Circuit, row: Lowered, asked: str) -> str:
     )
     # As `lower` has made it: what is measured takes a Clifford operation off the end, if its words are known.
     absorb = bool(row.observables) and all(known(o.flips) is not None for o in row.observables)
-    choice = batch.choice(circuit, keep_phase=not row.observables, absorb=absorb)
+    choice = batch.choice(circuit, keep_phase=not row.observables)
     why = choice.reason if asked == "auto" else "asked for"
     form = batch.form_of(circuit, row, absorb=absorb)
+    absorbed = batch.form_of(circuit, row).used - form.used
+    measured = f"; {absorbed} more go into the observables" if absorbed > 0 else ""
     alike = "of the same structure" if form.structured else "whose data have the same shapes"
     if row.atoms:
         alike += " and whose parameters are in the same expressions"
@@ -174,7 +176,7 @@ def explained(circuit: Circuit, row: Lowered, asked: str) -> str:
         "engine": f"{row.engine}: {why} ({row.dtype}, diff={row.diff!r})",
         "qubits": f"{row.num_wires} (a state has {state:,} bytes)",
         "parameters": f"{int(row.num_parameters)}",
-        "form": described(form),
+        "form": described(form) + measured,
         "estimate": f"{others} (microseconds of a gradient)",
         "observables": f"{len(row.observables)}",
         "data": f"{data:,} bytes; circuits {alike} share the compiled kernel",

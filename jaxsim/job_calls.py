@@ -79,7 +79,7 @@ def job_engine(circuit: Circuit, asked: str, *, keep_phase: bool) -> str:
         return asked
     if circuit.num_wires <= DIRECT_WIRES:
         return "rotations"
-    choice = choose(circuit, keep_phase=keep_phase, exact=False)
+    choice = choose(circuit, keep_phase=keep_phase)
     if choice.engine == "fused" and circuit.num_wires <= UNIVERSAL_WIRES:
         return min(choice.costs.keys() - {"fused"}, key=choice.costs.__getitem__)
     return choice.engine

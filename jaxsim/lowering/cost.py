@@ -79,8 +79,8 @@ def _layers(given: Given, limit: int | None) -> _Cost:
     return _Cost(count(len(layers), "layer"), len(layers) * _layer(given.structure.num_wires, phases=phases))
 
 
-def _steps(given: Given, keep_phase: bool, absorb: bool) -> _Cost:
-    found = sequence(given, keep_phase=keep_phase, absorb=absorb)
+def _steps(given: Given, keep_phase: bool) -> _Cost:
+    found = sequence(given, keep_phase=keep_phase, absorb=False)
     num_angles = max((len(step.angles) for step in found.real), default=0)
     num_wires, used = given.structure.num_wires, count(len(found.real), "step")
     nanoseconds = len(found.real) * (STEP[0] * num_angles + STEP[1] * 2**num_wires)
@@ -90,15 +90,15 @@ def _steps(given: Given, keep_phase: bool, absorb: bool) -> _Cost:
     return _Cost(used, nanoseconds)
 
 
-def _operations(circuit: Circuit, keep_phase: bool, absorb: bool) -> _Cost:
-    form = lowered_form(circuit, "fused", keep_phase=keep_phase, exact=False, absorb=absorb)
+def _operations(circuit: Circuit, keep_phase: bool) -> _Cost:
+    form = lowered_form(circuit, "fused", keep_phase=keep_phase, exact=False)
     return _Cost(count(form.used, "operation"), form.used * OPERATION * 2**circuit.num_wires)
 
 
 _CHOICES = Memory(4096)
 
 
-def choose(circuit: Circuit, *, keep_phase: bool, exact: bool | int, absorb: bool = False) -> Choice:
+def choose(circuit: Circuit, *, keep_phase: bool) -> Choice:
     """The engine for a circuit: that which is expected to take least for a gradient.
 
     What compiles anew for every structure has to be worth it: the fused engine takes part for large states only, and
@@ -107,18 +107,18 @@ def choose(circuit: Circuit, *, keep_phase: bool, exact: bool | int, absorb: boo
 
     Args:
         circuit: any circuit.
-        keep_phase, exact, absorb: as for `lowered_form`.
+        keep_phase: whether the global phase matters. Observables do not: a circuit has the same engine for all of them,
+            and what they take off its end counts here.
     """
     given = Given.of(circuit)
-    key = given.key, keep_phase, absorb
-    return _CHOICES.recall(key, lambda: _choice(circuit, given, keep_phase, absorb))
+    return _CHOICES.recall((given.key, keep_phase), lambda: _choice(circuit, given, keep_phase))
 
 
-def _choice(circuit: Circuit, given: Given, keep_phase: bool, absorb: bool) -> Choice:
+def _choice(circuit: Circuit, given: Given, keep_phase: bool) -> Choice:
     n, missing = circuit.num_wires, None
-    found = {"rotations": _steps(given, keep_phase, absorb)}
+    found = {"rotations": _steps(given, keep_phase)}
     if n >= LARGE_WIRES:
-        found["fused"] = _operations(circuit, keep_phase, absorb)
+        found["fused"] = _operations(circuit, keep_phase)
     known = min(cost.counted for cost in found.values())
     limit = int(known / _layer(n, phases=False))
     try:

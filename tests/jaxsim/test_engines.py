@@ -103,7 +103,7 @@ def test_any_number_of_parameters_with_expressions_after_them(engine):
 
 
 def chosen(circuit: Circuit) -> str:
-    return choose(circuit, keep_phase=False, exact=False).engine
+    return choose(circuit, keep_phase=False).engine
 
 
 def test_dense_circuits_take_layers_sparse_ones_steps_and_large_ones_blocks():
@@ -122,7 +122,7 @@ def test_gates_given_by_arrays_do_not_have_each_structure_compiled():
     circuits = [js.ansatz.qaoa(costs, p) for p in (1, 2, 3)]
     assert [chosen(circuit) for circuit in circuits] == ["layered"] * 3
     assert len({js.lower(circuit, Z(0)).key for circuit in circuits}) == 1
-    reason = choose(circuits[0], keep_phase=False, exact=False).reason
+    reason = choose(circuits[0], keep_phase=False).reason
     assert reason == "2 layers cost less than 8 steps, compiled in and so counted 4 times"
     matrix = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0]
     assert chosen(Circuit(3).unitary(matrix, range(3))) == "rotations"  # there are no layers of it
@@ -136,9 +136,9 @@ def test_gates_given_by_arrays_do_not_have_each_structure_compiled():
 def test_the_choice_does_not_depend_on_numbers_or_history():
     """Trained angles of any value; what was compiled or chosen before."""
     circuit = js.ansatz.hardware_efficient(5, 2)
-    first = choose(circuit, keep_phase=False, exact=False)
+    first = choose(circuit, keep_phase=False)
     js.compile(circuit, Z(0), engine="rotations")(np.zeros(circuit.num_parameters))
-    assert choose(circuit.copy(), keep_phase=False, exact=False) == first
+    assert choose(circuit.copy(), keep_phase=False) == first
 
 
 def test_an_engine_that_cannot_take_a_circuit_says_so():

@@ -303,7 +303,7 @@ def test_the_choice_is_that_of_a_full_search(random_circuit):
                 "layered": len(layers) * each,
                 "rotations": steps.used * (STEP[0] * steps.num_angles + STEP[1] * amplitudes),
             }
-            found = choose(circuit, keep_phase=False, exact=False)
+            found = choose(circuit, keep_phase=False)
             assert found.engine == min(costs, key=costs.__getitem__)
             assert all(found.costs[name] == pytest.approx(costs[name]) for name in found.costs)
             given_up += "layered" not in found.costs
