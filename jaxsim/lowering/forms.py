@@ -91,11 +91,14 @@ class Memory:
     def recall(self, key: tuple, make: Callable[[], Any]) -> Any:
         """What is known, or is made now."""
         found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = make()
-            while len(self._known) > self._size:
-                self._known.popitem(last=False)
-        return found
+        return self.keep(key, make()) if found is None else found
+
+    def keep(self, key: tuple, result: Any) -> Any:
+        """The result, known from now on."""
+        self._known[key] = result
+        while len(self._known) > self._size:
+            self._known.popitem(last=False)
+        return result
 
 
 _FORMS = Memory(4096)
@@ -110,7 +113,13 @@ def layering(given: Given, limit: int | None = None) -> Layering:
         NoLayersError: if it has none.
         TooManyLayersError: if there are more than the limit.
     """
-    return _LAYERINGS.recall((given.key, limit), lambda: lower_layers(*given, limit=limit))
+
+    def make() -> Layering:
+        # The search with a limit that it did not come to is the whole one. Not the other way round: whether it does
+        # come to the limit must not depend on what was asked before.
+        return _LAYERINGS.keep((given.key, None), lower_layers(*given, limit=limit))
+
+    return _LAYERINGS.recall((given.key, limit), make)
 
 
 def sequence(given: Given, *, keep_phase: bool, absorb: bool) -> Sequence:
