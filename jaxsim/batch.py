@@ -29,7 +29,7 @@ from jaxsim.leaves import known
 from jaxsim.lowering.angles import parameter_room
 from jaxsim.lowering.clifford import Frame, conjugate
 from jaxsim.lowering.cost import Choice, choose
-from jaxsim.lowering.forms import Form, lowered_form
+from jaxsim.lowering.forms import Form, cast, lowered_form
 from jaxsim.lowering.layers import NoLayersError
 from jaxsim.lowering.observable import LoweredObservable, lower_observable
 from jaxsim.lowering.rotations import Item, Repeat, Steps
@@ -259,7 +259,7 @@ def lower(
     concrete = all(known(o.x_mask) is not None and known(o.z_mask) is not None for o in observables)
     absorb = absorb and bool(observables) and concrete
     try:
-        form = lowered_form(circuit, engine, keep_phase=keep_phase, exact=exact, absorb=absorb)
+        form = lowered_form(circuit, engine, keep_phase=keep_phase, exact=exact, absorb=absorb, dtype=dtype)
     except NoLayersError as missing:
         raise ValueError(
             f"engine='layered' cannot take this circuit: {missing} has no layered form. Use engine='auto', which takes "
@@ -269,8 +269,8 @@ def lower(
         observables = tuple(_conjugated(o, form.frame) for o in observables)
     structure = circuit.structure
     return Lowered(
-        data=jax.tree.map(lambda a: _cast(a, dtype, real), form.data),
-        operands=tuple(_cast(o, dtype, real) for o in circuit.operands[: form.operands]),
+        data=form.data,
+        operands=tuple(cast(o, dtype) for o in circuit.operands[: form.operands]),
         observables=tuple(lower_observable(o, circuit.num_wires, real) for o in observables),
         bound=jnp.asarray(circuit.angles, real) if traced else np.zeros(0, real),
         num_parameters=np.int32(len(structure.parameters)),
@@ -299,12 +299,10 @@ def choice(circuit: Circuit, *, keep_phase: bool = False) -> Choice:
 def form_of(circuit: Circuit, row: Lowered, *, absorb: bool = False) -> Form:
     """The form in which a row that `lower` made of a circuit runs."""
     exact = getattr(row.program, "exact", False)
-    return lowered_form(circuit, row.engine, keep_phase=not row.observables, exact=exact, absorb=absorb)
-
-
-def _cast(array: Any, dtype: np.dtype, real: np.dtype) -> Any:
-    kind = np.dtype(array.dtype).kind
-    return array.astype(dtype if kind == "c" else real if kind == "f" else array.dtype)
+    keep_phase = not row.observables
+    return lowered_form(
+        circuit, row.engine, keep_phase=keep_phase, exact=exact, absorb=absorb, dtype=row.dtype
+    )
 
 
 # one row --------------------------------------------------------------------------------------------------

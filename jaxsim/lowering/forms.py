@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +23,7 @@ from jaxsim.lowering.rotations import Ordering, Sequence, assemble
 from jaxsim.parameters import Expression
 from jaxsim.structure import Structure
 
-__all__ = ["Form", "Given", "Memory", "described", "layering", "lowered_form", "sequence"]
+__all__ = ["Form", "Given", "Memory", "cast", "described", "layering", "lowered_form", "sequence"]
 
 
 class Form(NamedTuple):
@@ -179,7 +180,13 @@ _LOWER = {"layered": _layered, "rotations": _rotations, "fused": _fused}
 
 
 def lowered_form(
-    circuit: Circuit, engine: str, *, keep_phase: bool, exact: bool | int, absorb: bool = False
+    circuit: Circuit,
+    engine: str,
+    *,
+    keep_phase: bool,
+    exact: bool | int,
+    absorb: bool = False,
+    dtype: np.dtype | None = None,
 ) -> Form:
     """The circuit in the form of an engine.
 
@@ -189,6 +196,7 @@ def lowered_form(
         keep_phase: whether the global phase matters.
         exact: whether lengths are compiled in, where they could be data.
         absorb: whether a Clifford frame may be left to what is measured.
+        dtype: of states; the data are in its precision, and the rows of equal circuits share them. None: double.
 
     Raises:
         NoLayersError: if the circuit has no layered form.
@@ -196,8 +204,28 @@ def lowered_form(
     given = Given.of(circuit)
     absorb = absorb and engine != "layered"  # the same form: it is made once
     exact = exact if engine == "layered" else False
-    key = (engine, given.key, keep_phase, exact, absorb)
-    return _FORMS.recall(key, lambda: _LOWER[engine](given, keep_phase, exact, absorb))
+
+    def make() -> Form:
+        if dtype is not None and engine == "fused":  # the choice of an engine has made it
+            form = lowered_form(circuit, engine, keep_phase=keep_phase, exact=exact, absorb=absorb)
+        else:
+            form = _LOWER[engine](given, keep_phase, exact, absorb)
+        if dtype is not None:
+            form = form._replace(data=jax.tree.map(partial(cast, dtype=dtype), form.data))
+        for array in jax.tree.leaves(form.data):
+            if isinstance(array, np.ndarray):  # rows share them
+                array.flags.writeable = False
+        return form
+
+    return _FORMS.recall((engine, given.key, keep_phase, exact, absorb, dtype), make)
+
+
+def cast(array: Any, dtype: np.dtype) -> Any:
+    """The array in the precision of states of a dtype; integers stay as they are."""
+    kind = np.dtype(array.dtype).kind
+    if kind not in "cf":
+        return array.astype(array.dtype)
+    return array.astype(dtype if kind == "c" else np.finfo(dtype).dtype)
 
 
 def described(form: Form) -> str:
