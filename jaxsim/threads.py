@@ -111,27 +111,24 @@ def submit_blocks(
         Futures of the results. On a CPU those of a new signature are finished; elsewhere they may still be under way,
         as always in JAX.
     """
-
-    def run(k: int) -> Any:
-        with evaluated_now():
-            return function(*arguments[k])
-
     if _platform() != "cpu" or _cores() == 1 or len(arguments) == 1:
-        return [_done(run(k)) for k in range(len(arguments))]
+        with evaluated_now():
+            return [_done(function(*own)) for own in arguments]
     device = getattr(jax.config, "jax_default_device", None)
-    call = as_here(lambda k: jax.block_until_ready(run(k)))
+    call = as_here(lambda own: jax.block_until_ready(function(*own)))
     each = [(own, str(device)) for own in signatures or [signature] * len(arguments)]
     first = {own: k for k, own in reversed(list(enumerate(each))) if own not in _seen}
     leaders = sorted(first.values())
     sent: dict[int, Future] = {}
     if len(leaders) == 1:
-        sent[leaders[0]] = _done(call(leaders[0]))
+        with evaluated_now():  # in the pool nothing is being traced
+            sent[leaders[0]] = _done(call(arguments[leaders[0]]))
     else:
-        sent = {k: _pool().submit(call, k) for k in leaders}
+        sent = {k: _pool().submit(call, arguments[k]) for k in leaders}
         for future in sent.values():
             future.result()
     _seen.update(first)
-    return [sent[k] if k in sent else _pool().submit(call, k) for k in range(len(arguments))]
+    return [sent[k] if k in sent else _pool().submit(call, own) for k, own in enumerate(arguments)]
 
 
 def _done(result: Any) -> Future:
