@@ -16,7 +16,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-import jax
 import numpy as np
 
 from ensembles.barrier import Barrier, BarrierClosedError, NotUnderWayError
@@ -30,6 +29,7 @@ from ensembles.program import Program
 from ensembles.result import ProgramResult
 from ensembles.subjects import Family, Hosting, Subject
 from ensembles.turns import Turns
+from jaxsim.threads import as_here
 
 __all__ = ["HEARTBEAT", "HostedOutcome", "HostedRun"]
 
@@ -177,19 +177,15 @@ class HostedRun:
                 continue
 
     def _start(self) -> None:
-        # JAX's contexts are those of a thread.
-        contexts = (
-            jax.config.read("jax_enable_x64"),
-            getattr(jax.config, "jax_default_device", None),
-        )
+        lane = as_here(self._lane)
         first = [self._waiting.popleft() for _ in range(self._lanes)]
         self._barrier.enter(first)
         for position, program in enumerate(first):
             wake = _held()
             self._asleep[wake] = None
             thread = threading.Thread(
-                target=self._lane,
-                args=(program, wake, contexts),
+                target=lane,
+                args=(program, wake),
                 name=f"ensembles lane {position}",
                 daemon=True,  # one that never ends must not keep the process alive
             )
@@ -280,16 +276,14 @@ class HostedRun:
 
     # the lanes ----------------------------------------------------------------------------------------------
 
-    def _lane(self, program: int, wake: threading.Lock, contexts: tuple[bool, Any]) -> None:
-        x64, device = contexts
+    def _lane(self, program: int, wake: threading.Lock) -> None:
         wake.acquire()
         self._asleep.pop(wake, None)
         try:
-            with jax.enable_x64(x64), jax.default_device(device):
-                following: int | None = program
-                while following is not None:
-                    outcome = self._one_program(following)
-                    following = self._leave(following, outcome)
+            following: int | None = program
+            while following is not None:
+                outcome = self._one_program(following)
+                following = self._leave(following, outcome)
         finally:
             with self._clock:
                 self._lanes_ended += 1

@@ -5,12 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
-
-import jax
 
 from ensembles.hosted import HEARTBEAT
 from ensembles.result import EnsembleError, EnsembleResult
+from jaxsim.threads import as_here
 
 __all__ = ["RunHandle"]
 
@@ -24,18 +22,12 @@ class RunHandle:
         self._error: BaseException | None = None
         # Not the thread's own state: a `Thread.join` that Ctrl-C interrupts may take the thread for ended.
         self._ended = threading.Event()
-        # JAX's contexts are those of a thread.
-        contexts = (
-            jax.config.read("jax_enable_x64"),
-            getattr(jax.config, "jax_default_device", None),
-        )
-        self._thread = threading.Thread(target=self._execute, args=contexts, name="ensembles run")
+        self._thread = threading.Thread(target=as_here(self._execute), name="ensembles run")
         self._thread.start()
 
-    def _execute(self, x64: bool, device: Any) -> None:
+    def _execute(self) -> None:
         try:
-            with jax.enable_x64(x64), jax.default_device(device):
-                self._result = self._run()
+            self._result = self._run()
         except BaseException as error:
             self._error = error
         finally:
