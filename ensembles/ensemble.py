@@ -153,8 +153,7 @@ class ProgramEnsemble:
             max_seconds: ends the run after this time, when the calls in flight are done, and returns what there is;
                 programs that were not finished have the status "cancelled".
             callback: a function of a `RunUpdate`, called between flushes of compiled programs, of which there must be
-                one at least. StopIteration from it
-                ends the run as Ctrl-C does; any other exception is raised by `run`.
+                one at least. StopIteration from it ends the run as Ctrl-C does; any other exception is raised by `run`.
             callback_steps: most steps that a program makes between two calls of the callback, 1 to 64; None: as many
                 as a compiled call makes. Changes no result.
             checkpoint_dir: a directory in which the run is saved while it goes. The same line run again, after a

@@ -53,7 +53,7 @@ def check_hostings(programs: Sequence[tuple[names.Name, Program]], hostings: Seq
         if isinstance(hosting.subject, LossSubject) and hosting.subject.key not in seen:
             seen.add(hosting.subject.key)
             start = hosting.subject.parameters(np.zeros(hosting.subject.num_parameters))
-            _check_scalar(_who(name, program), program.loss, start, hosting.subject.row)  # type: ignore[attr-defined]
+            _check_scalar(_who(name, program), hosting.subject.loss, start, hosting.subject.row)
 
 
 def _who(name: names.Name, program: Program) -> str:

@@ -155,6 +155,9 @@ class LossSubject(Subject):
         rows_per_block: rows of a block, a row alone included.
         state_bytes: bytes of the states that one evaluation keeps; 0 if unknown.
         content: what it is, in 32 bytes; `Family.content` fills it in.
+
+    Attributes:
+        loss: as given.
     """
 
     wants = ("value", "value_and_grad")
@@ -170,7 +173,7 @@ class LossSubject(Subject):
         state_bytes: int = 0,
     ) -> None:
         self.row, self.rows_per_block, self.state_bytes = data, rows_per_block, state_bytes
-        self._loss = Identity(loss)
+        self.loss, self._loss = loss, Identity(loss)
         self._leaves, self._tree = jax.tree.flatten(initial)
         self.num_parameters = sum(leaf.size for leaf in self._leaves)
         self.precision = max(float(np.finfo(leaf.dtype).eps) for leaf in self._leaves)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import cmath
 import itertools
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -33,16 +33,19 @@ _WORDS = np.array(
 )
 """Eigenvalues of XX, YY, ZZ in the magic basis."""
 
-# Gates V that turn the axes: (V x V) N(a, b, c) (V x V)^dagger = N with its angles in this order.
-_TURNS: dict[tuple[int, int, int], Matrix] = {}
-for _letters in itertools.product(("", "X", "Y", "Z"), repeat=2):
-    _turn, _order = IDENTITY, [0, 1, 2]
-    for _letter in _letters:
-        if _letter:
-            _turn = product(product(product(AXES[_letter][0], rz(math.pi / 2)), AXES[_letter][1]), _turn)
-            _first, _second = (k for k in range(3) if "XYZ"[k] != _letter)
-            _order[_first], _order[_second] = _order[_second], _order[_first]
-    _TURNS.setdefault(tuple(_order), _turn)  # type: ignore[arg-type]
+
+@cache
+def _turns() -> dict[tuple[int, ...], Matrix]:
+    """Gates V that turn the axes: (V x V) N(a, b, c) (V x V)^dagger = N with its angles in the order of the key."""
+    found: dict[tuple[int, ...], Matrix] = {}
+    for letters in itertools.product(("", "X", "Y", "Z"), repeat=2):
+        turn, order = IDENTITY, [0, 1, 2]
+        for letter in filter(None, letters):
+            turn = product(_rotation(letter, math.pi / 2), turn)
+            first, second = (k for k in range(3) if "XYZ"[k] != letter)
+            order[first], order[second] = order[second], order[first]
+        found.setdefault(tuple(order), turn)
+    return found
 
 
 class Canonical(NamedTuple):
@@ -323,7 +326,7 @@ def _core(given: tuple[float, ...]) -> list[Part]:
             Part("matrix", 0, _scaled(rz(-math.pi / 2), cmath.exp(1j * _QUARTER))),
         ]
     if order != [0, 1, 2]:
-        turn = _TURNS[order[0], order[1], order[2]]
+        turn = _turns()[tuple(order)]
         back = turn[0].conjugate(), turn[2].conjugate(), turn[1].conjugate(), turn[3].conjugate()
         middle = [
             *(Part("matrix", k, turn) for k in (0, 1)),
