@@ -1,7 +1,7 @@
 """One entry of arrays at a step of a loop, for all rows of a batch.
 
-`jax.vmap` makes gathers of slices and scatters of updates, also where all rows are at the same step: twenty loops of
-index arithmetic in a kernel, to be traced, compiled and run. These stay slices.
+`jax.vmap` makes gathers of slices and scatters of updates, with index arithmetic for each, also where all rows are at
+the same step: a fifth of the operations of a kernel. These stay slices.
 """
 
 from __future__ import annotations
