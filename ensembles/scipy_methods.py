@@ -198,8 +198,6 @@ def scipy_minimize(
         raise ValueError(
             f"scipy_minimize: there is no method {method!r}.{hint} There are {', '.join(SCIPY_METHODS)}."
         )
-    if name == "COBYQA":
-        _needs_cobyqa()
     if bounds is not None and not SCIPY_METHODS[name].bounds:
         raise ValueError(
             f"scipy_minimize: {name} takes no bounds; methods that do are {_that_take('bounds')}."
@@ -217,12 +215,3 @@ def scipy_minimize(
 
 def _that_take(what: str) -> str:
     return ", ".join(name for name, method in SCIPY_METHODS.items() if getattr(method, what))
-
-
-def _needs_cobyqa() -> None:
-    import scipy
-
-    if tuple(map(int, scipy.__version__.split(".")[:2])) < (1, 14):
-        raise ImportError(
-            f"scipy_minimize: COBYQA needs SciPy 1.14 or newer, but {scipy.__version__} is installed."
-        )

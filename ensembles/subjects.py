@@ -11,7 +11,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -113,13 +113,17 @@ class CircuitSubject(Subject):
         self.row = row
         self.names = tuple(parameters)
         self.num_parameters = len(self.names)
-        self.key = row.key
         self.is_loss = row.single
         self.outputs = len(row.observables)
         self.rows_per_block = jaxsim.rows_per_block(row)
         self.precision = float(np.finfo(row.real_dtype).eps)
         # The reverse pass holds the state and its cotangent, each before and after a step, and two flipped copies.
         self.state_bytes = 6 * row.dtype.itemsize * 2**row.num_wires
+
+    @cached_property
+    def key(self) -> tuple:  # type: ignore[override]
+        """The merge key of the row."""
+        return self.row.key
 
     def text(self) -> str:
         # Coefficients inside of atoms are printed with six digits in the tree.

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxsim import gates
-from jaxsim.circuit import MAX_WIRES, Circuit
+from jaxsim.circuit import MAX_WIRES, Circuit, from_structure
+from jaxsim.lowering.forms import Memory
 from jaxsim.mixers import MIXERS, Mixer
 from jaxsim.observables import PauliSum
 from jaxsim.parameters import ParameterVector
@@ -227,6 +228,10 @@ def qaoa(
     layers = _integer("qaoa", "layers", layers, 0)
     row = Mixer(mixer, False, "") if callable(mixer) else _choice("qaoa", "mixer", mixer, MIXERS)
     n, energies = _diagonal(cost, num_wires)
+    if initial_state is None and isinstance(mixer, str) and not row.keeps_weight:
+        # All costs on n qubits have the gates in common.
+        plain = _PLAIN.recall((n, layers, mixer), lambda: _plain(n, energies, layers, row))
+        return plain.with_operands([energies] if layers else [])
     circuit = Circuit(n)
     if isinstance(initial_state, Circuit):
         if initial_state.parameters:
@@ -241,11 +246,25 @@ def qaoa(
         )
     else:
         circuit.h(range(n))
+    return _with_layers(circuit, energies, layers, row)
+
+
+def _with_layers(circuit: Circuit, energies: Any, layers: int, mixer: Mixer) -> Circuit:
+    """The circuit, and layers of cost and mixer after it."""
     gamma, beta = ParameterVector("gamma", layers), ParameterVector("beta", layers)
     for k in range(layers):
         circuit.evolve_diagonal(gamma[k], energies)
-        row.append(circuit, beta[k])
+        mixer.append(circuit, beta[k])
     return circuit
+
+
+def _plain(n: int, energies: Any, layers: int, mixer: Mixer) -> Circuit:
+    """The gates from |+...+> on, without the array of the cost, which may be large."""
+    circuit = _with_layers(Circuit(n).h(range(n)), energies, layers, mixer)
+    return from_structure(circuit.structure, (circuit.angles, (None,) * len(circuit.operands)))
+
+
+_PLAIN = Memory(64)
 
 
 def linear_ramp(

@@ -19,9 +19,9 @@ import jax
 import numpy as np
 
 from jaxsim import gates
-from jaxsim.arguments import check_wires, count, integer, wire_column
+from jaxsim.arguments import array_operand, check_wires, count, integer, wire_column
 from jaxsim.binding import bind_values, split_expressions
-from jaxsim.circuit_leaves import AngleVector, Operands
+from jaxsim.circuit_leaves import AngleVector, Operands, source_of
 from jaxsim.classical import Bit, Register, bit_numbers
 from jaxsim.gate_methods import GateMethods
 from jaxsim.measurement_methods import MeasurementMethods
@@ -164,6 +164,36 @@ class Circuit(GateMethods, MeasurementMethods):
         return result
 
     __copy__ = copy
+
+    def with_operands(self, operands: Sequence[Any]) -> Circuit:
+        """The same gates given by other arrays, such as QAOA's with another cost: the circuits have one structure.
+
+        Args:
+            operands: as many as `operands`, each as its gate takes it.
+
+        Raises:
+            TypeError, ValueError: another number of arrays; as the gates: wrong shapes, NaN, not unitary.
+
+        Example:
+            >>> from jaxsim import Circuit, Parameter
+            >>> c = Circuit(1).h(0).evolve_diagonal(Parameter("a"), [0.0, 1.0])
+            >>> c.with_operands([[0.0, 2.0]]).operands
+            (array([0., 2.]),)
+        """
+        if len(operands) != len(self._operands.arrays):
+            raise ValueError(
+                f"with_operands takes {count(len(self._operands.arrays), 'array')} for this circuit, but "
+                f"{len(operands)} were given."
+            )
+        arrays = list(operands)
+        for i in walk(self._instructions):
+            if i.operand is not None:
+                kind, targets = gates.GATES[i.gate].operand, len(i.wires) - i.controls
+                assert kind is not None
+                arrays[i.operand] = array_operand(i.gate, kind, operands[i.operand], targets)
+        result = from_structure(self.structure, (self.angles, ()))
+        result._operands = Operands(arrays, map(source_of, operands))
+        return result
 
     def compose(self, other: Circuit, wires: Sequence[int] | None = None, bits: Any = None) -> Self:
         """Appends all gates of `other`, whose wire k becomes ``wires[k]`` (the same wire by default).

@@ -132,9 +132,10 @@ class Operands:
         arrays: the arrays.
     """
 
-    def __init__(self, arrays: Iterable[Any] = ()) -> None:
+    def __init__(self, arrays: Iterable[Any] = (), sources: Iterable[Callable[[], Any]] = ()) -> None:
         self.arrays = list(arrays)
-        self._sources: list[Callable[[], Any]] = [_nothing] * len(self.arrays)  # what the user gave for each
+        # What the user gave for each
+        self._sources: list[Callable[[], Any]] = list(sources) or [_nothing] * len(self.arrays)
 
     def place(self, array: Any, source: Callable[[], Any] = _nothing) -> int:
         """The position of an array, which is added if neither it nor what it was made from is known."""
@@ -153,9 +154,7 @@ class Operands:
 
     def copy(self) -> Operands:
         """A collection of its own with the same arrays."""
-        result = Operands(self.arrays)
-        result._sources = list(self._sources)
-        return result
+        return Operands(self.arrays, self._sources)
 
 
 def source_of(given: Any) -> Callable[[], Any]:

@@ -127,14 +127,15 @@ class MaxCut(BinaryProblem):
         )  # fmt: skip
         matrix = np.zeros((self.n_qubits, self.n_qubits))
         matrix[self.edges[:, 1], self.edges[:, 0]] = self.weights
+        degrees = matrix.sum(axis=1).tolist()
         values = np.zeros(1)
+        # Of every node to come: the weight of its edges to nodes before whose bit is 1
+        to_ones = np.zeros((self.n_qubits, 1))
         for node in range(self.n_qubits):
-            # weight of the edges from this node to earlier ones whose bit is 1
-            to_ones = np.zeros(1)
-            for weight in matrix[node, :node][:free]:
-                to_ones = np.concatenate([to_ones, to_ones + weight])
+            own, to_ones = to_ones[0], to_ones[1:]
             if node < free:
-                values = np.concatenate([values + to_ones, values + (matrix[node, :node].sum() - to_ones)])
+                values = np.concatenate([values + own, values + (degrees[node] - own)])
+                to_ones = np.concatenate([to_ones, to_ones + matrix[node + 1 :, node : node + 1]], axis=1)
             else:
-                values = values + to_ones
+                values = values + own
         return values

@@ -26,24 +26,38 @@ def remembers_arguments(
     Of an inherited chain the outermost call counts. Circuits are kept as snapshots.
     """
     signature = inspect.signature(init)
+    parameters = list(signature.parameters.values())[1:]
+    several = {p.name for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    by_position = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    defaults = {p.name: p.default for p in parameters}
+
+    def bound(self: Any, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments by name; TypeError as a call has it."""
+        found = {**defaults, **dict(zip(by_position, args, strict=False)), **kwargs}
+        missing = any(value is inspect.Parameter.empty for value in found.values())
+        if not (
+            several or missing or len(args) > len(by_position) or kwargs.keys() & by_position[: len(args)]
+        ):
+            return found
+        try:  # in the general case, or to say what is wrong
+            given = signature.bind(self, *args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}: {error}.") from None
+        given.apply_defaults()
+        arguments = dict(given.arguments)
+        for parameter in parameters:
+            if parameter.kind is parameter.VAR_KEYWORD:
+                arguments.update(arguments.pop(parameter.name))
+        return arguments
 
     @functools.wraps(init)
     def wrapped(self: _Self, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
         if "_made_with" not in vars(self):
-            if all(p.kind is not p.VAR_KEYWORD for p in signature.parameters.values()):
-                refuse_unknown(type(self).__name__, kwargs, list(signature.parameters)[1:])
-            try:
-                given = signature.bind(self, *args, **kwargs)
-            except TypeError as error:
-                raise TypeError(f"{type(self).__name__}: {error}.") from None
-            given.apply_defaults()
-            arguments = dict(given.arguments)
-            for name, parameter in signature.parameters.items():
-                if parameter.kind is parameter.VAR_KEYWORD:
-                    arguments.update(arguments.pop(name))
+            if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+                refuse_unknown(type(self).__name__, kwargs, list(defaults))
             vars(self)["_made_with"] = {
                 name: value.copy() if isinstance(value, Circuit) else value
-                for name, value in arguments.items()
+                for name, value in bound(self, args, kwargs).items()
                 if value is not self
             }
         init(self, *args, **kwargs)

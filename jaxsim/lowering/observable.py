@@ -97,20 +97,22 @@ def lower_observable(observable: PauliSum, num_wires: int, dtype: Any) -> Lowere
             tabulated=False, diagonal=False, transverse=False, real=False,
         )  # fmt: skip
     of_x = (z_mask == 0) & (x_mask != 0)
-    transverse = len(np.unique(x_mask[of_x])) >= TRANSVERSE_TERMS
+    transverse = len(_distinct(x_mask[of_x])) >= TRANSVERSE_TERMS
     apart = (x_mask == 0) | (of_x & transverse)
-    flips = np.unique(x_mask[~apart])
+    flips = _distinct(x_mask[~apart])
     group = np.where(x_mask == 0, 0, np.where(apart, 1, np.searchsorted(flips, x_mask) + 1 + transverse))
     place = np.where(apart & of_x, x_mask, z_mask)
     num_groups = bucket(len(flips))
     num_y = np.bitwise_count(x_mask & z_mask).astype(np.int32)
 
-    def padded(array: np.ndarray, length: int) -> np.ndarray:
-        return np.concatenate([array, np.zeros(length - len(array), array.dtype)]).astype(np.int32)
+    def padded(array: np.ndarray, length: int, dtype: Any = np.int32) -> np.ndarray:
+        result = np.zeros(length, dtype)
+        result[: len(array)] = array
+        return result
 
     concrete = known(weights)
     if concrete is not None:
-        weights = np.concatenate([concrete, np.zeros(size - terms)]).astype(dtype)
+        weights = padded(concrete, size, dtype)
     else:
         weights = jnp.concatenate([jnp.asarray(weights, dtype), jnp.zeros(size - terms, dtype)])
     return LoweredObservable(
@@ -121,6 +123,11 @@ def lower_observable(observable: PauliSum, num_wires: int, dtype: Any) -> Lowere
         transverse=transverse,
         real=not (num_y % 2).any(),
     )  # fmt: skip
+
+
+def _distinct(masks: np.ndarray) -> np.ndarray:
+    """np.unique, which takes its time also where there is nothing, as in diagonal sums."""
+    return np.unique(masks) if masks.size else masks
 
 
 def apply(observable: LoweredObservable, state: Complex[Array, " dim"]) -> Complex[Array, " dim"]:

@@ -202,6 +202,21 @@ def test_a_cost_layer_is_one_gate_and_the_cost_is_stored_once():
     assert circuit.num_parameters == 6
 
 
+def test_costs_of_one_size_do_not_see_each_other():
+    costs = [np.arange(8.0), np.arange(8.0)[::-1].copy(), np.zeros(8)]
+    circuits = [ansatz.qaoa(cost, 2) for cost in costs]
+    circuits[0].h(0)
+    circuits.append(ansatz.qaoa(costs[1], 2))
+    assert [len(c) for c in circuits] == [12, 11, 11, 11]
+    for cost, circuit in zip([*costs, costs[1]], circuits, strict=True):
+        np.testing.assert_array_equal(circuit.operands[0], cost)
+    assert len(circuits[1].evolve_diagonal(0.1, costs[1]).operands) == 1
+    with pytest.raises(ValueError, match="finite"):
+        ansatz.qaoa([0.0] * 7 + [np.nan], 2)
+    assert ansatz.qaoa(np.zeros(8), 0).operands == ()
+    assert ansatz.qaoa([0.0] * 7 + [np.nan], 0).count_gates() == {"h": 3}
+
+
 def test_a_cost_is_a_diagonal_a_pauli_sum_or_a_problem():
     problem = MaxCut([(0, 1, 0.5), (1, 2, 2.0), (0, 2, 1.0)])
     circuits = [ansatz.qaoa(cost, 2) for cost in (problem, problem.hamiltonian, problem.diagonal())]

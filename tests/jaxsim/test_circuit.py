@@ -827,6 +827,41 @@ def test_leaves_are_one_vector_and_the_operands():
     assert jax.tree.leaves(Circuit(1).h(0))[0].shape == (0,)
 
 
+def test_the_same_gates_given_by_other_arrays():
+    first, other = np.array([0.0, 1.0]), [2.0, 3.0]
+    swap = np.eye(4)[[0, 2, 1, 3]]
+    c = Circuit(3).unitary(np.eye(4), [0, 1]).evolve_diagonal(A, first, [0], controls=[2]).h(1)
+    c.evolve_diagonal(B, first, [1])
+    changed = c.with_operands([swap, other])
+    assert changed.structure is c.structure and changed.angles is c.angles
+    assert [o.dtype for o in changed.operands] == [np.complex128, np.float64]
+    np.testing.assert_array_equal(changed.operands[1], other)
+    assert not changed.operands[1].flags.writeable
+    np.testing.assert_array_equal(c.operands[1], first)
+    changed.h(0)
+    assert len(changed) == len(c) + 1
+    # An array that is given again is stored once, as ever.
+    again = c.with_operands([swap, first]).evolve_diagonal(A, first, [2])
+    assert len(again.operands) == 2
+    values = jax.vmap(lambda d: c.with_operands([swap, d]).bind([0.3, 0.4]).operands[1].sum())
+    assert values(jnp.array([[0.0, 1.0], [2.0, 3.0]])).tolist() == [1.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    "operands, message",
+    [
+        ([np.eye(4)], "with_operands takes 2 arrays for this circuit, but 1 were given"),
+        ([np.eye(4), [1.0, 2.0, 3.0]], r"evolve_diagonal: the array must have shape \(2,\) for 1 wire"),
+        ([np.ones((4, 4)), [0.0, 1.0]], "unitary: the matrix is not unitary"),
+        ([np.eye(4), [0.0, np.nan]], "evolve_diagonal: the array must hold finite numbers"),
+    ],
+)
+def test_arrays_that_do_not_fit_the_gates(operands, message):
+    c = Circuit(2).unitary(np.eye(4), [0, 1]).evolve_diagonal(A, [0.0, 1.0], [0])
+    with pytest.raises(ValueError, match=message):
+        c.with_operands(operands)
+
+
 def test_unflatten_takes_anything():
     c = Circuit(1).rx(0.1, 0)
     treedef = jax.tree.structure(c)
