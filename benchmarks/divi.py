@@ -55,6 +55,8 @@ def _ours(graphs: Any, layers: int, method: str, iterations: int, shots: int) ->
     class Sampled(QAOA):
         """QAOA with samples at the end."""
 
+        shares_thread = True
+
         def run(self, evaluate: Any) -> Any:
             found = super().run(evaluate)
             return {**found, "samples": evaluate.sample(found["parameters"], shots)}

@@ -22,6 +22,7 @@ import jaxsim
 from ensembles.journal import Replay
 from ensembles.keys import digest, drawn_start, generator, program_seed
 from ensembles.names import Name, display_name, name_words
+from ensembles.strands import Sleep, sleep_here
 from ensembles.subjects import CircuitSubject, Family, Hosting, Subject
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Request:
         error: what went wrong instead.
         in_flight: whether it has been sent off and not come back.
         seconds: its share of the time that its calls took, by rows.
-        wake: held while its thread sleeps.
+        sleep: of whoever waits for it.
     """
 
     program: int
@@ -73,10 +74,7 @@ class Request:
     error: BaseException | None = None
     in_flight: bool = False
     seconds: float = 0.0
-    wake: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        self.wake.acquire()
+    sleep: Sleep = field(default_factory=sleep_here)
 
     @property
     def output_bytes(self) -> int:

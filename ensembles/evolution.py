@@ -26,6 +26,7 @@ __all__ = ["cma_es", "differential_evolution"]
 
 class _DifferentialEvolution(HostedOptimizer):
     has_gradient = False
+    shares_thread = True
 
     def __init__(self, bounds: Any, options: dict[str, Any]) -> None:
         super().__init__("differential_evolution", {"bounds": bounds, **options})
@@ -102,6 +103,7 @@ def differential_evolution(*, bounds: Any = None, **options: Any) -> HostedOptim
 
 class _CmaEs(HostedOptimizer):
     has_gradient = False
+    shares_thread = True
 
     def __init__(self, sigma: float, bounds: Any, options: dict[str, Any]) -> None:
         super().__init__("cma_es", {"sigma": sigma, "bounds": bounds, **options})

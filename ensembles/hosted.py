@@ -1,8 +1,9 @@
-"""The hosted driver: programs that are ordinary blocking Python, one thread a lane.
+"""The hosted driver: programs that are ordinary blocking Python, each in a lane.
 
-A program's thread sleeps while it waits for an answer. Whoever submits last, so that requests are due, evaluates
-them, all that are pending, and then programs go on one after another (`ensembles.turns`). No thread waits with a time
-limit but the one that called `run`, which keeps the clock of the turns and hears Ctrl-C.
+A lane is a thread, or shares one with others (`ensembles.strands`). It sleeps while its program waits for an answer.
+Whoever submits last, so that requests are due, evaluates them, all that are pending, and then programs go on one after
+another (`ensembles.turns`). No thread waits with a time limit but the one that called `run`, which keeps the clock of
+the turns and hears Ctrl-C.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,9 +29,9 @@ from ensembles.journal import Journal, Replay
 from ensembles.names import Name, display_name
 from ensembles.program import Program
 from ensembles.result import ProgramResult
+from ensembles.strands import Sleep, Strand, threads_can_be_shared
 from ensembles.subjects import Family, Hosting, Subject
 from ensembles.turns import Turns
-from jaxsim.threads import as_here
 
 __all__ = ["HEARTBEAT", "HostedOutcome", "HostedRun"]
 
@@ -101,13 +103,17 @@ class HostedRun:
         self._own = [] if journal is None else [program_of(root, name) for name in names]
         self._families: dict[Any, Family] = {}
         self._calls = Calls(names, config)
-        self._barrier = Barrier[Request](1 if config.mode is BatchMode.OFF else config.max_batch_size)
-        self._turns = Turns[threading.Lock]()
-        self._lanes = min(config.lanes(len(self._programs)), len(self._programs))
+        trigger = 1 if config.mode is BatchMode.OFF else config.max_batch_size
+        self._barrier = Barrier[Request](trigger)
+        self._turns = Turns[Sleep]()
         self._waiting = deque(range(len(self._programs)))
-        # Whoever sleeps: what wakes it, and the request it waits for.
-        self._asleep: dict[threading.Lock, Request | None] = {}
-        self._threads: list[threading.Thread] = []
+        self._lanes = min(config.lanes(len(self._programs)), len(self._programs))
+        # Which programs may share a thread. With a trigger below the lanes there are calls while others run.
+        shared = (trigger is None or trigger >= self._lanes) and threads_can_be_shared()
+        self._sharing = [shared and program.shares_thread for program in programs]
+        # Whoever sleeps, and the request it waits for.
+        self._asleep: dict[Sleep, Request | None] = {}
+        self._strands: list[Strand] = []
         self._lanes_ended = 0
         self._resting = False
         self.cancelled = False
@@ -152,7 +158,9 @@ class HostedRun:
             self.cancelled = True
             self._barrier.close()
             sleepers = [
-                wake for wake, request in self._sleepers().items() if request is None or not request.in_flight
+                sleep
+                for sleep, request in self._sleepers().items()
+                if request is None or not request.in_flight
             ]
             self._clock.notify_all()
         _wake(sleepers)
@@ -164,7 +172,7 @@ class HostedRun:
             self.cancel()
         return self.out_of_time
 
-    def _sleepers(self) -> dict[threading.Lock, Request | None]:
+    def _sleepers(self) -> dict[Sleep, Request | None]:
         """Who sleeps now; a copy, because those who wake up take themselves off the list without the lock."""
         return self._asleep.copy()
 
@@ -177,55 +185,73 @@ class HostedRun:
                 continue
 
     def _start(self) -> None:
-        lane = as_here(self._lane)
         first = [self._waiting.popleft() for _ in range(self._lanes)]
         self._barrier.enter(first)
-        for position, program in enumerate(first):
-            wake = _held()
-            self._asleep[wake] = None
-            thread = threading.Thread(
-                target=lane,
-                args=(program, wake),
-                name=f"ensembles lane {position}",
-                daemon=True,  # one that never ends must not keep the process alive
-            )
-            self._threads.append(thread)
+        together = [program for program in first if self._sharing[program]]
+        alone = [[program] for program in first if not self._sharing[program]]
+        strands = deque([together, *alone] if together else alone)
+        while strands:
             try:
-                thread.start()
+                sleeps = self._begin(strands[0])
             except RuntimeError as error:  # the system has no more threads
-                self._threads.pop()
-                del self._asleep[wake]
-                if not self._threads:
+                if not self._strands:
                     raise RuntimeError(
                         f"run: no thread could be started for hosted programs: {error}."
                     ) from error
-                for other in first[position:]:
-                    self._barrier.leave(other)
-                self._waiting.extendleft(reversed(first[position:]))
+                left = sorted(program for programs in strands for program in programs)
+                for program in left:
+                    self._barrier.leave(program)
+                self._waiting.extendleft(reversed(left))
                 break
             with self._lock:
-                self._turns.line_up(program, wake)
+                for program, sleep in zip(strands.popleft(), sleeps, strict=True):
+                    self._turns.line_up(program, sleep)
         with self._lock:
             awake = self._turns.next()
         _wake(awake)
 
+    def _begin(self, programs: Sequence[int]) -> list[Sleep]:
+        """Starts a thread whose lanes begin with these programs; what they sleep until they are woken.
+
+        Raises:
+            RuntimeError: the system has no more threads; then nothing has changed.
+        """
+        strand = Strand(len(programs))
+        sleeps = [strand.new_sleep() for _ in programs]
+        lanes = [partial(self._lane, strand, *begins) for begins in zip(programs, sleeps, strict=True)]
+        self._asleep.update(dict.fromkeys(sleeps))
+        self._strands.append(strand)
+        try:
+            strand.start(lanes, f"ensembles lane {len(self._strands)}")
+        except RuntimeError:
+            self._strands.remove(strand)
+            for sleep in sleeps:
+                del self._asleep[sleep]
+            raise
+        return sleeps
+
+    def _lanes_begun(self) -> int:
+        return sum(strand.lanes for strand in self._strands if strand.begun)
+
     def _keep_time(self) -> None:
         """Until all lanes have ended or the time is over: lets others go if those whose turn it is take long."""
         with self._clock:
-            while self._lanes_ended < len(self._threads) and not self.cancelled:
+            while self._lanes_ended < self._lanes_begun() and not self.cancelled:
                 left = self._deadline - time.monotonic()
                 if left <= 0:
                     break
-                if not self._turns:
+                # In one thread nobody can be let go besides, unless programs start threads after all.
+                one_thread = len(self._strands) == 1 and self._strands[0].shared
+                if not (self._turns or one_thread):
                     self._resting = True
                     self._clock.wait(min(HEARTBEAT, left))
                     self._resting = False
                     continue
                 served = self._turns.served
-                self._clock.wait(min(PATIENCE, left))
+                self._clock.wait(min(HEARTBEAT if one_thread else PATIENCE, left))
                 if self._turns and self._turns.served == served:
                     _wake(self._turns.hurry())
-            ended = self._lanes_ended >= len(self._threads)
+            ended = self._lanes_ended >= self._lanes_begun()
         if not ended:
             self._late()
 
@@ -234,16 +260,15 @@ class HostedRun:
         try:
             if self.cancelled:  # lanes may have been started meanwhile
                 self._cancel_for_sure()
-            self._wait_for_lanes(len(self._started()))
+            self._wait_for_lanes()
         except KeyboardInterrupt:  # a second one: the user does not want to wait
             self.interrupted = True
-        started = [thread for thread in self._threads if thread.ident is not None]
         with self._lock:
-            ended = self._lanes_ended >= len(started)
+            ended = self._lanes_ended >= self._lanes_begun()
             busy = [p for p in self._evaluates if p not in self._outcomes]
         if ended:
-            for thread in started:  # they have nothing left to do
-                thread.join()
+            for strand in self._strands:  # they have nothing left to do
+                strand.join()
             return
         names = ", ".join(repr(display_name(self._names[p])) for p in busy)
         warnings.warn(
@@ -253,17 +278,15 @@ class HostedRun:
             stacklevel=2,
         )
 
-    def _started(self) -> list[threading.Thread]:
-        """The lanes that began; whether the last one did is not known at once if Ctrl-C came while it was started."""
-        if any(thread.ident is None for thread in self._threads):
+    def _wait_for_lanes(self) -> None:
+        if not all(strand.begun for strand in self._strands):
+            # Whether the last one did begin is not known at once if Ctrl-C came while it was started.
             with self._clock:
-                self._clock.wait_for(lambda: self._lanes_ended == len(self._threads), HEARTBEAT)
-        return [thread for thread in self._threads if thread.ident is not None]
-
-    def _wait_for_lanes(self, started: int) -> None:
+                every = sum(strand.lanes for strand in self._strands)
+                self._clock.wait_for(lambda: self._lanes_ended == every, HEARTBEAT)
         deadline = None
         with self._clock:
-            while self._lanes_ended < started:
+            while self._lanes_ended < self._lanes_begun():
                 if any(request is not None and request.in_flight for request in self._sleepers().values()):
                     deadline = None
                     self._clock.wait(HEARTBEAT)
@@ -276,18 +299,32 @@ class HostedRun:
 
     # the lanes ----------------------------------------------------------------------------------------------
 
-    def _lane(self, program: int, wake: threading.Lock) -> None:
-        wake.acquire()
-        self._asleep.pop(wake, None)
+    def _lane(self, strand: Strand, program: int, sleep: Sleep) -> None:
+        sleep.sleep()
+        self._asleep.pop(sleep, None)
         try:
             following: int | None = program
             while following is not None:
+                if strand.shared and not self._sharing[following] and self._moved(following):
+                    return
                 outcome = self._one_program(following)
                 following = self._leave(following, outcome)
         finally:
             with self._clock:
                 self._lanes_ended += 1
                 self._clock.notify_all()
+
+    def _moved(self, program: int) -> bool:
+        """Lets a program go on in a thread of its own; False if there is none to be had, which is no reason not to run
+        it here."""
+        try:
+            sleeps = self._begin([program])
+        except RuntimeError:
+            return False
+        with self._clock:
+            self._clock.notify_all()
+        _wake(sleeps)
+        return True
 
     def _one_program(self, number: int) -> HostedOutcome:
         """Runs a program to its end, whatever that is."""
@@ -323,7 +360,7 @@ class HostedRun:
             evaluate.close()
         for request in left.dropped:
             request.error = _ended(self._names[program])
-            awake.append(request.wake)
+            awake.append(request.sleep)
         _wake(awake)
         if left.flush:
             self._flush(left.flush)
@@ -352,23 +389,23 @@ class HostedRun:
     def submit(self, request: Request) -> None:
         try:
             with self._lock:
-                self._asleep[request.wake] = request
+                self._asleep[request.sleep] = request
                 due = self._barrier.submit(request.program, request, len(request.values))
                 for other in due:
                     other.in_flight = True
                 self._turns.pause(request.program)
                 awake = self._turns.next()
         except BarrierClosedError:
-            self._asleep.pop(request.wake, None)
+            self._asleep.pop(request.sleep, None)
             raise Cancelled from None
         except NotUnderWayError:
-            self._asleep.pop(request.wake, None)
+            self._asleep.pop(request.sleep, None)
             raise _ended(self._names[request.program]) from None
         _wake(awake)
         if due:
             self._flush(due)
-        request.wake.acquire()
-        self._asleep.pop(request.wake, None)
+        request.sleep.sleep()
+        self._asleep.pop(request.sleep, None)
         if request.error is not None:
             raise request.error
         if request.answer is None:
@@ -382,9 +419,9 @@ class HostedRun:
         with self._lock:
             for request in requests:
                 request.in_flight = False
-                self._turns.line_up(request.program, request.wake)
+                self._turns.line_up(request.program, request.sleep)
             if self.cancelled:
-                awake = [request.wake for request in requests]
+                awake = [request.sleep for request in requests]
                 self._clock.notify_all()
             else:
                 awake = self._turns.next()
@@ -420,18 +457,9 @@ class HostedRun:
         return [found.get(number, HostedOutcome()) for number in range(len(self._programs))]
 
 
-def _held() -> threading.Lock:
-    lock = threading.Lock()
-    lock.acquire()
-    return lock
-
-
-def _wake(sleepers: Iterable[threading.Lock]) -> None:
-    for wake in sleepers:
-        try:
-            wake.release()
-        except RuntimeError:  # woken already
-            continue
+def _wake(sleeps: Iterable[Sleep]) -> None:
+    for sleep in sleeps:
+        sleep.wake()
 
 
 def _ended(name: Name) -> RuntimeError:

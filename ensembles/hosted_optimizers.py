@@ -58,6 +58,9 @@ class HostedOptimizer(ABC):
         self.kind = kind
         self.settings = dict(settings)
 
+    shares_thread = False
+    """Whether `minimize` waits for nothing but `evaluate`, so that programs with it can do with one thread."""
+
     @abstractmethod
     def minimize(self, evaluate: Evaluate) -> Mapping[str, Any] | None:
         """Minimises; returns what `HostedProgram.run` returns."""
@@ -81,6 +84,7 @@ class _Search(HostedOptimizer):
     """Evaluates points that do not depend on what was found before."""
 
     has_gradient = False
+    shares_thread = True
 
     def __init__(
         self,

@@ -37,4 +37,5 @@ def draw_bits(
     stream = key.astype("<u4").tobytes().ljust(16, b"\0")
     codes = np.concatenate(list(draw(probabilities, stream, shots)))
     num_wires = len(probabilities).bit_length() - 1
-    return (codes[:, None] >> np.arange(num_wires) & 1).astype(np.uint8)
+    octets = codes.astype("<u4").view(np.uint8).reshape(len(codes), 4)
+    return np.unpackbits(octets, axis=1, count=num_wires, bitorder="little")

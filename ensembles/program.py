@@ -207,6 +207,13 @@ class Program:
         """Whether it is ordinary Python (a hosted optimiser, or a `run` of its own), run by the hosted driver."""
         return isinstance(self.optimizer, HostedOptimizer) or type(self).run is not Program.run
 
+    @property
+    def shares_thread(self) -> bool:
+        """Whether `run` waits for nothing but `evaluate` (no sleep, file, lock, or thread), so that hosted programs
+        can do with one thread; a subclass with such a `run` may say so: ``shares_thread = True``. Decides speed, never
+        results."""
+        return type(self).run is Program.run and getattr(self.optimizer, "shares_thread", False)
+
     def hosting(self) -> Hosting:
         """What the hosted driver evaluates."""
         subject = LossSubject(self.loss, self.initial_parameters, self.data)

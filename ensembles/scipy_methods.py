@@ -47,6 +47,8 @@ SCIPY_METHODS: dict[str, Method] = {
 
 
 class _ScipyMinimize(HostedOptimizer):
+    shares_thread = True
+
     def __init__(self, method: str, bounds: Any, constraints: Any, tol: Any, options: dict[str, Any]) -> None:
         super().__init__("scipy_minimize", {"bounds": bounds, "tol": tol, **options})
         self.method, self.options, self.tol, self.constraints = method, options, tol, constraints

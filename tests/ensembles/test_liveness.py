@@ -48,6 +48,12 @@ class Does(HostedProgram):
         return self.function(evaluate)
 
 
+class Shares(Does):
+    """The same, in a thread with others; of functions that wait for nothing else."""
+
+    shares_thread = True
+
+
 @pytest.fixture
 def stub(monkeypatch):
     """Answers without an engine: zeros, late if need be, or an error; `stub.delay()` says how late."""
@@ -202,13 +208,14 @@ def test_what_a_program_leaves_pending_is_dropped(stub):
     assert "has ended" in told[0]
 
 
-def test_an_ensemble_may_run_inside_a_program(stub):
+@pytest.mark.parametrize("kind", [Does, Shares])
+def test_an_ensemble_may_run_inside_a_program(stub, kind):
     def nested(evaluate):
-        inner = ProgramEnsemble([Does(lambda e: [e(PLACE) for _ in range(2)] and None) for _ in range(3)])
+        inner = ProgramEnsemble([kind(lambda e: [e(PLACE) for _ in range(2)] and None) for _ in range(3)])
         evaluate(PLACE)
         return {"inner": len(inner.run(progress=False))}
 
-    assert [r.inner for r in run([Does(nested) for _ in range(4)]).values()] == [3] * 4
+    assert [r.inner for r in run([kind(nested) for _ in range(4)]).values()] == [3] * 4
 
 
 # cancelling -------------------------------------------------------------------------------------------------
@@ -396,9 +403,10 @@ def interrupted(ensemble, seconds, config=None):
 
 def test_ctrl_c_ends_a_run_with_what_there_is(stub):
     stub.delay = lambda: 0.001
-    result = interrupted(ProgramEnsemble([Does(endless) for _ in range(4)]), 0.3)
-    assert {r.status for r in result.values()} == {"cancelled"}
-    assert all(r.evaluations > 10 for r in result.values())
+    for kind in (Does, Shares):
+        result = interrupted(ProgramEnsemble([kind(endless) for _ in range(4)]), 0.3)
+        assert {r.status for r in result.values()} == {"cancelled"}
+        assert all(r.evaluations > 10 for r in result.values())
 
 
 def interrupt_at_random(count, stub):
@@ -409,7 +417,7 @@ def interrupt_at_random(count, stub):
         config = BatchConfig(
             max_batch_size=rng.choice([None, 2, 8]), max_concurrent_programs=rng.choice([None, 2, -1])
         )
-        ensemble = ProgramEnsemble([Does(endless) for _ in range(programs)])
+        ensemble = ProgramEnsemble([rng.choice([Does, Shares])(endless) for _ in range(programs)])
         result = interrupted(ensemble, rng.uniform(0, 0.02), config)
         if result is not None:
             assert {r.status for r in result.values()} == {"cancelled"}
@@ -442,9 +450,10 @@ def test_join_hears_ctrl_c(stub):
 # many at random ---------------------------------------------------------------------------------------------
 
 
-def action(rng):
-    """Something a program may do."""
-    kind = rng.choice(["one", "one", "one", "batch", "none", "sleep", "threads", "sample", "catch", "bad"])
+def action(rng, alone=True):
+    """Something a program may do; `alone`: with a thread to itself."""
+    kinds = ["one", "one", "one", "batch", "none", "sleep", "sample", "catch", "bad"]
+    kind = rng.choice([*kinds, "threads"] if alone else kinds)
 
     def act(evaluate):
         if kind == "one":
@@ -472,7 +481,8 @@ def action(rng):
 
 
 def random_program(rng, real):
-    actions = [action(rng) for _ in range(rng.choice([0, 1, 3, 8]))]
+    kind = rng.choice([Does, Shares])
+    actions = [action(rng, kind is Does) for _ in range(rng.choice([0, 1, 3, 8]))]
     ending = rng.choice(["return", "return", "return", "raise", "exit", "endless"])
 
     def function(evaluate):
@@ -486,7 +496,7 @@ def random_program(rng, real):
             for _ in range(10 if real else 10**9):
                 evaluate(PLACE)
 
-    return Does(function), ending == "endless" and not real
+    return kind(function), ending == "endless" and not real
 
 
 def random_ensemble(seed, stub=None):
