@@ -108,8 +108,8 @@ class HostedRun:
         self._turns = Turns[Sleep]()
         self._waiting = deque(range(len(self._programs)))
         self._lanes = min(config.lanes(len(self._programs)), len(self._programs))
-        # Which programs may share a thread. With a trigger below the lanes there are calls while others run.
-        shared = (trigger is None or trigger >= self._lanes) and threads_can_be_shared()
+        # Which programs may share a thread. With a trigger there are calls while others run.
+        shared = trigger is None and threads_can_be_shared()
         self._sharing = [shared and program.shares_thread for program in programs]
         # Whoever sleeps, and the request it waits for.
         self._asleep: dict[Sleep, Request | None] = {}
@@ -220,11 +220,13 @@ class HostedRun:
         sleeps = [strand.new_sleep() for _ in programs]
         lanes = [partial(self._lane, strand, *begins) for begins in zip(programs, sleeps, strict=True)]
         self._asleep.update(dict.fromkeys(sleeps))
-        self._strands.append(strand)
+        with self._lock:
+            self._strands.append(strand)
         try:
             strand.start(lanes, f"ensembles lane {len(self._strands)}")
         except RuntimeError:
-            self._strands.remove(strand)
+            with self._lock:
+                self._strands.remove(strand)
             for sleep in sleeps:
                 del self._asleep[sleep]
             raise
@@ -265,15 +267,17 @@ class HostedRun:
             self.interrupted = True
         with self._lock:
             ended = self._lanes_ended >= self._lanes_begun()
-            busy = [p for p in self._evaluates if p not in self._outcomes]
+            # Whoever is still asleep waits for a thread that is busy with another program.
+            behind = {request.program for request in self._asleep.values() if request is not None}
+            busy = [p for p in self._evaluates if p not in self._outcomes and p not in behind]
         if ended:
             for strand in self._strands:  # they have nothing left to do
                 strand.join()
             return
         names = ", ".join(repr(display_name(self._names[p])) for p in busy)
         warnings.warn(
-            f"run: the programs {names} are still busy with Python of their own after the run was cancelled; they "
-            "end at their next evaluate. Their results are marked as cancelled.",
+            f"run: the programs {names} are still busy with Python of their own after the run was cancelled; they, "
+            "and those that share their thread, end at their next evaluate. Their results are marked as cancelled.",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -315,8 +319,7 @@ class HostedRun:
                 self._clock.notify_all()
 
     def _moved(self, program: int) -> bool:
-        """Lets a program go on in a thread of its own; False if there is none to be had, which is no reason not to run
-        it here."""
+        """Lets a program go on in a thread of its own; False if there is none to be had: it runs here, then."""
         try:
             sleeps = self._begin([program])
         except RuntimeError:

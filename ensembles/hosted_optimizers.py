@@ -59,7 +59,7 @@ class HostedOptimizer(ABC):
         self.settings = dict(settings)
 
     shares_thread = False
-    """Whether `minimize` waits for nothing but `evaluate`, so that programs with it can do with one thread."""
+    """Whether programs with it can do with one thread: `Program.shares_thread` says what `minimize` must keep to."""
 
     @abstractmethod
     def minimize(self, evaluate: Evaluate) -> Mapping[str, Any] | None:

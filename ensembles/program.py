@@ -209,9 +209,13 @@ class Program:
 
     @property
     def shares_thread(self) -> bool:
-        """Whether `run` waits for nothing but `evaluate` (no sleep, file, lock, or thread), so that hosted programs
-        can do with one thread; a subclass with such a `run` may say so: ``shares_thread = True``. Decides speed, never
-        results."""
+        """Whether hosted programs of this kind can do with one thread.
+
+        A subclass with a `run` of its own may say so in its body, ``shares_thread = True``, if `run` waits for nothing
+        but `evaluate` (no sleep, file, lock, thread or event loop), and calls `evaluate` from Python only: not from a
+        function that compiled code calls back (such as SciPy's solvers of equations and JAX's callbacks), not while JAX
+        traces or inside a block that changes its settings. Then it decides speed, never results.
+        """
         return type(self).run is Program.run and getattr(self.optimizer, "shares_thread", False)
 
     def hosting(self) -> Hosting:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import sys
 import warnings
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,12 +21,13 @@ __all__ = ["SCIPY_METHODS", "scipy_minimize"]
 
 
 class Method(NamedTuple):
-    """What a method of `scipy.optimize.minimize` takes."""
+    """What a method of `scipy.optimize.minimize` takes; and whether it is compiled code that calls back."""
 
     gradient: bool = False
     hessian: bool = False
     bounds: bool = False
     constraints: bool = False
+    calls_back: bool = False
 
 
 SCIPY_METHODS: dict[str, Method] = {
@@ -34,7 +37,7 @@ SCIPY_METHODS: dict[str, Method] = {
     "BFGS": Method(gradient=True),
     "Newton-CG": Method(gradient=True, hessian=True),
     "L-BFGS-B": Method(gradient=True, bounds=True),
-    "TNC": Method(gradient=True, bounds=True),
+    "TNC": Method(gradient=True, bounds=True, calls_back=True),
     "COBYLA": Method(bounds=True, constraints=True),
     "COBYQA": Method(bounds=True, constraints=True),
     "SLSQP": Method(gradient=True, bounds=True, constraints=True),
@@ -47,8 +50,6 @@ SCIPY_METHODS: dict[str, Method] = {
 
 
 class _ScipyMinimize(HostedOptimizer):
-    shares_thread = True
-
     def __init__(self, method: str, bounds: Any, constraints: Any, tol: Any, options: dict[str, Any]) -> None:
         super().__init__("scipy_minimize", {"bounds": bounds, "tol": tol, **options})
         self.method, self.options, self.tol, self.constraints = method, options, tol, constraints
@@ -58,6 +59,10 @@ class _ScipyMinimize(HostedOptimizer):
     @property
     def has_gradient(self) -> bool:  # type: ignore[override]
         return SCIPY_METHODS[self.method].gradient
+
+    @property
+    def shares_thread(self) -> bool:  # type: ignore[override]
+        return not SCIPY_METHODS[self.method].calls_back
 
     def __repr__(self) -> str:
         shown = [repr(self.method)]
@@ -208,11 +213,26 @@ def scipy_minimize(
         raise ValueError(
             f"scipy_minimize: {name} takes no constraints; methods that do are {_that_take('constraints')}."
         )
+    if name == "COBYQA":
+        _lift_lock()
     bounds = checked_bounds("scipy_minimize", bounds)
     for option in ("maxiter", "maxfev", "maxfun"):
         if options.get(option) is not None:
             options[option] = checked_count("scipy_minimize", option, options[option])
     return _ScipyMinimize(name, bounds, constraints or (), tol, options)
+
+
+def _lift_lock() -> None:
+    """Lets COBYQA run in several programs at a time.
+
+    SciPy before 1.18 runs it behind a lock, for the sake of how it prints. Of programs that share calls one would hold
+    it and wait in `evaluate` for the others, and these for the lock.
+    """
+    import scipy.optimize  # noqa: F401
+
+    module = sys.modules.get("scipy.optimize._cobyqa_py")
+    if hasattr(module, "COBYQA_LOCK"):
+        setattr(module, "COBYQA_LOCK", nullcontext())  # noqa: B010
 
 
 def _that_take(what: str) -> str:

@@ -36,8 +36,9 @@ class Sleep(Protocol):
 class Strand:
     """A thread that carries lanes: one, or several as greenlets.
 
-    Lanes of several should wait for nothing but their sleeps: one that waits in another way, or runs for long, holds
-    up the others.
+    Lanes of several should wait for nothing but their sleeps, and sleep in Python only. One that waits in another way,
+    or runs for long, holds up the others; and C code that calls back, JAX's traces and settings keep a state for each
+    thread, which the lanes would mix up.
 
     Args:
         lanes: how many.
@@ -59,6 +60,7 @@ class Strand:
         self.thread: threading.Thread | None = None
         self._woken: SimpleQueue[_SharedSleep] = SimpleQueue()
         self._hub: Any = None
+        self._under_way = 0
 
     @property
     def shared(self) -> bool:
@@ -96,24 +98,23 @@ class Strand:
 
     def _carry(self, lanes: Sequence[Callable[[], Any]]) -> None:
         _here.strand, self._hub = self, _module().getcurrent()
-        under_way = 0
+        self._under_way = len(lanes)
         for lane in lanes:
-            under_way += self._goes_on(_module().greenlet(lane))
-        while under_way:
-            lane = self._woken.get().lane
-            # None if it did not go to sleep after all, or is awake for another reason.
-            if lane is not None and not self._goes_on(lane):
-                under_way -= 1
+            _module().greenlet(partial(self._to_its_end, lane)).switch()
+        while self._under_way:
+            sleeper = self._woken.get().sleeper
+            if sleeper is not None:  # else it did not go to sleep after all, or is awake already
+                sleeper.switch()
         # Else greenlet would go through all objects that there are, when the thread ends, to find who keeps it.
         self._hub = None
 
-    def _goes_on(self, lane: Any) -> bool:
-        """Runs a lane up to its next sleep; whether it has not ended."""
+    def _to_its_end(self, lane: Callable[[], Any]) -> None:
         try:
-            lane.switch()
-        except BaseException:  # as a thread's end would be told; the others have theirs before them
+            lane()
+        except BaseException:  # told as the end of a thread would be; the others have theirs before them
             threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
-        return not lane.dead
+        finally:
+            self._under_way -= 1
 
 
 class _ThreadSleep:
@@ -137,21 +138,23 @@ class _SharedSleep:
     """Of a lane among others of its thread.
 
     Attributes:
-        lane: the greenlet, while it sleeps.
+        sleeper: the greenlet, while it sleeps.
     """
 
-    __slots__ = ("_strand", "lane")
+    __slots__ = ("_awake", "_strand", "sleeper")
 
     def __init__(self, strand: Strand) -> None:
-        self._strand = strand
-        self.lane: Any = None
+        self._strand, self._awake = strand, False
+        self.sleeper: Any = None
 
     def sleep(self) -> None:
-        self.lane = _module().getcurrent()
-        self._strand._hub.switch()  # which looks at who was woken only then
-        self.lane = None
+        self.sleeper = _module().getcurrent()
+        while not self._awake:
+            self._strand._hub.switch()
+        self.sleeper = None
 
     def wake(self) -> None:
+        self._awake = True
         self._strand._woken.put(self)
 
 

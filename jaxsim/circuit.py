@@ -180,6 +180,11 @@ class Circuit(GateMethods, MeasurementMethods):
             >>> c.with_operands([[0.0, 2.0]]).operands
             (array([0., 2.]),)
         """
+        if not isinstance(operands, list | tuple):
+            raise TypeError(
+                f"with_operands takes a list of arrays, but a {type(operands).__name__} was given: "
+                "with_operands([array, ...])."
+            )
         if len(operands) != len(self._operands.arrays):
             raise ValueError(
                 f"with_operands takes {count(len(self._operands.arrays), 'array')} for this circuit, but "

@@ -27,18 +27,16 @@ def remembers_arguments(
     """
     signature = inspect.signature(init)
     parameters = list(signature.parameters.values())[1:]
-    several = {p.name for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    usual = all(p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) for p in parameters)
     by_position = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     defaults = {p.name: p.default for p in parameters}
 
     def bound(self: Any, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments by name; TypeError as a call has it."""
-        found = {**defaults, **dict(zip(by_position, args, strict=False)), **kwargs}
-        missing = any(value is inspect.Parameter.empty for value in found.values())
-        if not (
-            several or missing or len(args) > len(by_position) or kwargs.keys() & by_position[: len(args)]
-        ):
-            return found
+        if usual and len(args) <= len(by_position) and kwargs.keys().isdisjoint(by_position[: len(args)]):
+            found = {**defaults, **dict(zip(by_position, args, strict=False)), **kwargs}
+            if all(value is not inspect.Parameter.empty for value in found.values()):
+                return found
         try:  # in the general case, or to say what is wrong
             given = signature.bind(self, *args, **kwargs)
         except TypeError as error:

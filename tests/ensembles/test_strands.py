@@ -26,10 +26,11 @@ from ensembles import (
 )
 from ensembles import hosted as driver
 from ensembles.problems import MaxCut
+from ensembles.scipy_methods import SCIPY_METHODS
 from ensembles.strands import Strand, sleep_here
 from jaxsim import Circuit, ParameterVector, X, Z
 
-pytest.importorskip("greenlet")
+greenlet = pytest.importorskip("greenlet")
 
 A = ParameterVector("a", 2)
 PAIR = Circuit(2).ry(A[0], 0).rx(A[1], 1).cx(0, 1)
@@ -95,7 +96,9 @@ def test_lanes_of_a_strand_take_turns(count):
     strand.join()
     assert {(k, turn) for k, turn, _ in told} == {(k, turn) for k in range(count) for turn in range(3)}
     assert len({thread for _, _, thread in told}) == 1
-    assert strand._hub is None  # or greenlet looks through all objects for who keeps it
+    assert (
+        strand._hub is None and not strand._under_way
+    )  # or greenlet looks through all objects for who keeps it
 
 
 def test_a_lane_that_raises_leaves_the_others_alone(monkeypatch):
@@ -127,6 +130,27 @@ def test_sleeps_belong_to_who_sleeps():
     strand.join()
     made.append(sleep_here())
     assert [type(sleep).__name__ for sleep in made] == ["_ThreadSleep", "_SharedSleep", "_ThreadSleep"]
+
+
+def test_greenlets_of_a_lane_of_its_own():
+    """A lane may switch to greenlets that it makes; one that sleeps and ends is not the lane's end."""
+    strand, told = Strand(2), []
+
+    def sleeps():
+        sleep = sleep_here()
+        sleep.wake()
+        sleep.sleep()
+
+    def lane():
+        child = greenlet.greenlet(lambda: (sleeps(), told.append("child")))
+        child.switch()
+        for _ in range(3):
+            sleeps()
+        told.append("lane")
+
+    strand.start([lane, lambda: (sleeps(), sleeps(), told.append("other"))], "ensembles lane")
+    strand.join()
+    assert sorted(told) == ["child", "lane", "other"]
 
 
 # who shares -------------------------------------------------------------------------------------------------
@@ -169,6 +193,7 @@ def test_who_shares_a_thread():
     ]
     assert [program(optimizer).shares_thread for optimizer in kept] == [True] * len(kept)
     assert not program(Slow()).shares_thread
+    assert not program(scipy_minimize("TNC")).shares_thread  # compiled code that calls back
     assert not program(kept[0], Overridden).shares_thread
     assert program(kept[0], Promised).shares_thread
     assert not Does(len).shares_thread and Shares(len).shares_thread
@@ -207,8 +232,8 @@ def test_one_thread_for_all_that_share(monkeypatch):
     "config, threads",
     [
         (BatchConfig("off"), 5),
-        (BatchConfig(max_batch_size=3, max_concurrent_programs=4), 4),
-        (BatchConfig(max_batch_size=3), 1),
+        (BatchConfig(max_batch_size=3), 3),
+        (BatchConfig(max_rows_per_call=3), 1),
     ],
 )
 def test_threads_where_some_run_while_others_wait_for_a_call(monkeypatch, config, threads):
@@ -311,6 +336,28 @@ def test_bits_do_not_depend_on_who_shares_a_thread(config, monkeypatch):
     assert told(run(zoo(), config)) == shared
 
 
+@pytest.mark.parametrize("method", SCIPY_METHODS)
+@pytest.mark.filterwarnings("ignore")
+def test_every_method_runs_in_several_programs_at_a_time(method, monkeypatch):
+    """Also those that SciPy keeps behind a lock."""
+
+    def several():
+        options = {"maxfun": 8} if method == "TNC" else {"maxiter": 4}
+        optimizer = scipy_minimize(method, **options)
+        made = {k: VQE(PAIR, (1 + k) * FIELD, optimizer=optimizer) for k in range(3)}
+        handle = ProgramEnsemble(made).start(progress=False, seed=7, on_error="collect")
+        try:
+            return handle.join(60)
+        except TimeoutError:
+            handle.cancel()
+            raise
+
+    shared = told(several())
+    assert all(history for _, _, _, history, _ in shared.values())
+    monkeypatch.setattr(strands, "_module", lambda: None)
+    assert told(several()) == shared
+
+
 def test_settings_of_a_lane_are_its_own():
     """NumPy's error handling is a context of who runs, not of the thread."""
     seen = {}
@@ -365,6 +412,30 @@ def test_cancel_ends_all_of_a_thread():
     handle.cancel()
     assert {r.status for r in handle.join(30).values()} == {"cancelled"}
     assert len(cleaned) == 6 and not lanes()
+
+
+def test_who_is_named_when_a_thread_is_busy(monkeypatch):
+    """Programs that wait behind another one are not busy themselves."""
+    monkeypatch.setattr(driver, "GRACE", 0.2)
+    entered, release = threading.Event(), threading.Event()
+
+    def busy(evaluate):
+        evaluate(PLACE)
+        entered.set()
+        release.wait(30)
+
+    made = {f"quick {k}": Shares(lambda evaluate: [evaluate(PLACE) for _ in range(9)]) for k in range(3)}
+    handle = ProgramEnsemble({**made, "busy": Shares(busy)}).start(progress=False)
+    assert entered.wait(30)
+    handle.cancel()
+    with pytest.warns(RuntimeWarning, match="the programs 'busy' are still busy"):
+        result = handle.join(30)
+    assert {r.status for r in result.values()} == {"cancelled"}
+    release.set()
+    deadline = time.monotonic() + 10
+    while lanes() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not lanes()
 
 
 def test_who_runs_long_in_a_shared_thread_holds_up_no_other_thread():

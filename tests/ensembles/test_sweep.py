@@ -319,3 +319,16 @@ def test_refused_patterns():
     hidden = VQE(CIRCUIT, tfim(3), optimizer=optax.adam(0.1), steps=6)
     with pytest.raises(ValueError, match=r"Numbers inside an optax transformation are not fields"):
         sweep(hidden, learning_rate=[0.1])
+
+
+def test_arguments_by_position_only_are_remembered():
+    class Odd:
+        @remembers_arguments
+        def __init__(self, a=0, /, b=1, *, c=2):
+            pass
+
+    assert arguments_of(Odd(5)) == {"a": 5, "b": 1, "c": 2}
+    assert arguments_of(Odd(5, 6, c=7)) == {"a": 5, "b": 6, "c": 7}
+    for wrong in (lambda: Odd(1, 2, 3), lambda: Odd(1, b=2, d=3), lambda: Odd(1, 2, b=3)):
+        with pytest.raises(TypeError, match="Odd"):
+            wrong()

@@ -862,6 +862,16 @@ def test_arrays_that_do_not_fit_the_gates(operands, message):
         c.with_operands(operands)
 
 
+@pytest.mark.parametrize(
+    "given", [None, {"a": [0.0, 1.0]}, {0.5}, np.array([0.0, 1.0]), (x for x in "a"), "a", 3]
+)
+def test_arrays_come_as_a_list(given):
+    with pytest.raises(
+        TypeError, match=r"with_operands takes a list of arrays.*with_operands\(\[array, ...\]\)"
+    ):
+        Circuit(1).evolve_diagonal(A, [0.0, 1.0]).with_operands(given)
+
+
 def test_unflatten_takes_anything():
     c = Circuit(1).rx(0.1, 0)
     treedef = jax.tree.structure(c)
