@@ -121,6 +121,8 @@ class _ScipyMinimize(HostedOptimizer):
     def minimize(self, evaluate: Evaluate) -> dict[str, Any]:
         from scipy.optimize import minimize
 
+        if self.method == "COBYQA":
+            _lift_lock()
         method = SCIPY_METHODS[self.method]
         arguments = self._arguments(evaluate.num_parameters)
         if method.gradient:
@@ -213,8 +215,6 @@ def scipy_minimize(
         raise ValueError(
             f"scipy_minimize: {name} takes no constraints; methods that do are {_that_take('constraints')}."
         )
-    if name == "COBYQA":
-        _lift_lock()
     bounds = checked_bounds("scipy_minimize", bounds)
     for option in ("maxiter", "maxfev", "maxfun"):
         if options.get(option) is not None:
@@ -228,8 +228,6 @@ def _lift_lock() -> None:
     SciPy before 1.18 runs it behind a lock, for the sake of how it prints. Of programs that share calls one would hold
     it and wait in `evaluate` for the others, and these for the lock.
     """
-    import scipy.optimize  # noqa: F401
-
     module = sys.modules.get("scipy.optimize._cobyqa_py")
     if hasattr(module, "COBYQA_LOCK"):
         setattr(module, "COBYQA_LOCK", nullcontext())  # noqa: B010

@@ -192,7 +192,7 @@ class Circuit(GateMethods, MeasurementMethods):
             )
         arrays = list(operands)
         for i in walk(self._instructions):
-            if i.operand is not None:
+            if i.operand is not None and arrays[i.operand] is operands[i.operand]:  # not checked yet
                 kind, targets = gates.GATES[i.gate].operand, len(i.wires) - i.controls
                 assert kind is not None
                 arrays[i.operand] = array_operand(i.gate, kind, operands[i.operand], targets)

@@ -25,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 
+from jaxsim import circuit as circuits
 from jaxsim import gates
 from jaxsim.circuit import Circuit
 from jaxsim.gates import GATES, controlled
@@ -860,6 +861,17 @@ def test_arrays_that_do_not_fit_the_gates(operands, message):
     c = Circuit(2).unitary(np.eye(4), [0, 1]).evolve_diagonal(A, [0.0, 1.0], [0])
     with pytest.raises(ValueError, match=message):
         c.with_operands(operands)
+
+
+def test_an_array_of_many_gates_is_taken_once(monkeypatch):
+    taken, real = [], circuits.array_operand
+    monkeypatch.setattr(circuits, "array_operand", lambda *a: taken.append(a) or real(*a))
+    energies = np.array([0.0, 1.0])
+    c = Circuit(1)
+    for k in range(1, 6):
+        c.evolve_diagonal(k * A, energies)
+    assert len(c.with_operands([[2.0, 3.0]]).operands) == 1
+    assert len(taken) == 1
 
 
 @pytest.mark.parametrize(
