@@ -4,13 +4,13 @@
     python benchmarks/divi.py --divi PATH/python    # an interpreter that has qoro-divi; else one is installed
     python benchmarks/divi.py --no-divi             # this library alone
 
-Both train 32 QAOA programs (3-regular graphs, p = 2) with SciPy's own COBYLA or Nelder-Mead, each from its own default
-start, and draw 1000 samples at the end; the column "rows" says how many circuits that was. Divi's 20 iterations of
-COBYLA are 30 evaluations, which is what SciPy's `maxiter` counts, so ours gets maxiter=30; the row "COBYLA, maxiter=20"
-is for information. Ours has the library greenlet if the interpreter has it (the extra `[hosted]`). Every measurement is a
-fresh process, and the two take turns. "process" is the time from launching the interpreter to the first result, imports
-and compilation included; "first" that of the first run alone; "warm" the median of five further runs. A run is
-everything from the graphs to results: programs are built anew.
+Both train 32 QAOA programs (3-regular graphs, p = 2) with SciPy's own COBYLA or Nelder-Mead, each from its own
+default start, and draw 1000 samples at the end; the column "rows" says how many circuits that was. Divi's 20
+iterations of COBYLA are 30 evaluations, which is what SciPy's `maxiter` counts, so ours gets maxiter=30; the row
+"COBYLA, maxiter=20" is for information. Ours has the library greenlet if the interpreter has it (the extra
+`[hosted]`). Every measurement is a fresh process, and the two take turns. "process" is the time from launching the
+interpreter to the first result, imports and compilation included; "first" that of the first run alone; "warm" the
+median of five further runs. A run is everything from the graphs to results: programs are built anew.
 """
 
 from __future__ import annotations
