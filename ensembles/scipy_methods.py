@@ -61,7 +61,7 @@ class _ScipyMinimize(HostedOptimizer):
         return SCIPY_METHODS[self.method].gradient
 
     @property
-    def shares_thread(self) -> bool:  # type: ignore[override]
+    def shares_thread(self) -> bool:
         return not SCIPY_METHODS[self.method].calls_back
 
     def __repr__(self) -> str:
@@ -230,7 +230,7 @@ def _lift_lock() -> None:
     """
     module = sys.modules.get("scipy.optimize._cobyqa_py")
     if hasattr(module, "COBYQA_LOCK"):
-        setattr(module, "COBYQA_LOCK", nullcontext())  # noqa: B010
+        vars(module)["COBYQA_LOCK"] = nullcontext()
 
 
 def _that_take(what: str) -> str:

@@ -121,7 +121,7 @@ class CircuitSubject(Subject):
         self.state_bytes = 6 * row.dtype.itemsize * 2**row.num_wires
 
     @cached_property
-    def key(self) -> tuple:  # type: ignore[override]
+    def key(self) -> tuple:
         """The merge key of the row."""
         return self.row.key
 
