@@ -2,7 +2,7 @@
 
 To wake a thread takes the system some 20 us, mostly on another core, where it finds cold caches. Python that waits for
 nothing but `evaluate` can do without: as a greenlet (https://greenlet.readthedocs.io) it has a stack of its own, but
-shares a thread with others, and passing the turn from one to the other takes some 2 us. Without the library greenlet
+shares a thread with others, and passing the turn from one to the other takes some 1 us. Without the library greenlet
 every lane has a thread.
 """
 

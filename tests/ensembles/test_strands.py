@@ -471,11 +471,19 @@ def breaks_its_promise(answers):
     return Shares(function)
 
 
-def test_answers_reach_threads_of_a_program_that_says_it_has_none():
-    """It is running, so they are not due a turn: the clock gives it to them."""
-    answers = []
+def test_answers_reach_threads_of_a_program_that_says_it_has_none(monkeypatch):
+    """After the first answer it is running, so that later ones are not due a turn: the clock gives it to them."""
+    answers, delays = [], iter([0.1, 0.3, 0.5])
+
+    def evaluate(rows, values, want="value"):
+        time.sleep(next(delays))
+        return np.zeros(len(values), np.float32)
+
+    monkeypatch.setattr(js, "evaluate", evaluate)
+    began = time.monotonic()
     result = run([Shares(lambda evaluate: None), breaks_its_promise(answers)], max_seconds=30)
     assert len(answers) == 3
+    assert time.monotonic() - began < 25  # not only when the end of the run wakes everybody
     assert {r.status for r in result.values()} == {"completed"}
 
 
